@@ -1,0 +1,1 @@
+"""What every backend shares. Pure: the standard library and pydantic, neither Airflow nor any SDK."""

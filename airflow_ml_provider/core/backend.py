@@ -1,0 +1,116 @@
+"""The one interface that every service implements."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Spec
+from airflow_ml_provider.core.state import ClusterStatus, JobStatus, LogPage, OwnedCluster
+
+Plan = dict[str, Any]
+NO_SECRETS: Mapping[str, str] = {}
+
+
+class Feature(StrEnum):
+    """What a spec can ask for and a service may be unable to honour."""
+
+    AUTOSCALING = "autoscaling"
+    GPUS = "gpus"
+    IDLE_TIMEOUT = "idle_timeout"
+    INSTANCE_TYPE = "instance_type"
+    MAX_LIFETIME = "max_lifetime"
+    SPARK_VERSION = "spark_version"
+    SPOT = "spot"
+
+
+class Backend(Protocol):
+    """A service that runs Spark.
+
+    No method waits: the caller polls. All are synchronous, and building a backend is cheap. Only errors of
+    :mod:`airflow_ml_provider.core.errors` come out. A native state that this version does not know is ``UNKNOWN``, an id that the
+    service has forgotten is ``TERMINATED`` (a job on it ``CANCELLED``), never an error.
+    """
+
+    name: ClassVar[str]
+    """A URL scheme: hyphens, not underscores."""
+    limits: ClassVar[Mapping[Feature, str]]
+    """What it cannot honour, and the reason that the user reads."""
+    programs: ClassVar[frozenset[type[Spec]]]
+    """The program kinds that it runs itself."""
+
+    def plan_cluster(self, spec: ClusterSpec) -> Plan:
+        """Translate to the exact payload of :meth:`create`: JSON, no secrets. :class:`SpecError` for what it cannot honour."""
+        ...
+
+    def plan_job(self, spec: JobSpec) -> Plan:
+        """Translate to the exact payload of :meth:`submit`: JSON, no secrets. :class:`SpecError` for what it cannot honour."""
+        ...
+
+    def create(self, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
+        """Ask for a cluster and return its id. The same token gives the same id, also after the cluster has ended.
+
+        :param secrets: Spark properties that may appear in no plan, argument or log.
+        """
+        ...
+
+    def describe(self, clusters: Collection[str]) -> dict[str, ClusterStatus]:
+        """One look at each of the clusters; every id asked for is a key of the answer."""
+        ...
+
+    def terminate(self, cluster: str) -> None:
+        """Ask for the cluster's end. Idempotent; an unknown id is fine."""
+        ...
+
+    def owned(self) -> Iterator[OwnedCluster]:
+        """The live clusters that this provider made."""
+        ...
+
+    def submit(self, cluster: str, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
+        """Ask for a job on a cluster that is ``RUNNING`` and return its id. The same token gives the same id, and the job runs once.
+
+        :param secrets: environment variables that may appear in no plan, argument or log.
+        :raises NotFound: the cluster has ended, and no job with this token is known.
+        """
+        ...
+
+    def poll(self, cluster: str, jobs: Collection[str]) -> dict[str, JobStatus]:
+        """One look at each of the jobs; every id asked for is a key of the answer."""
+        ...
+
+    def cancel(self, cluster: str, job: str) -> None:
+        """Ask for the job's end. Idempotent; an unknown or ended job is fine."""
+        ...
+
+    def logs(self, cluster: str, job: str, *, after: str | None = None) -> LogPage:
+        """The driver's whole lines after a cursor, oldest first, at most some thousands at once."""
+        ...
+
+
+def refuse_unsupported(backend: type[Backend] | Backend, spec: ClusterSpec) -> None:
+    """Raise :class:`SpecError` for every feature that the spec asks for and the backend's ``limits`` list."""
+    problems = [
+        f"ClusterSpec.{field}: the {backend.name} backend cannot honour it: {backend.limits[feature]}"
+        for feature, field in _asked_features(spec)
+        if feature in backend.limits
+    ]
+    if problems:
+        raise SpecError(*problems)
+
+
+def _asked_features(spec: ClusterSpec) -> Iterator[tuple[Feature, str]]:
+    for role in ("driver", "worker"):
+        node = getattr(spec, role)
+        if node.gpus:
+            yield Feature.GPUS, f"{role}.gpus"
+        if node.instance_type:
+            yield Feature.INSTANCE_TYPE, f"{role}.instance_type"
+        if node.spot:
+            yield Feature.SPOT, f"{role}.spot"
+    if spec.max_workers is not None:
+        yield Feature.AUTOSCALING, "max_workers"
+    for field in ("spark_version", "idle_timeout", "max_lifetime"):
+        if field in spec.model_fields_set and getattr(spec, field) is not None:
+            yield Feature(field), field
