@@ -45,7 +45,7 @@ def backoff(interval: float, faults: int) -> float:
     """Seconds until the next look: the interval, or after faults in a row a growing, jittered time of at most a minute."""
     if not faults:
         return interval
-    ceiling: float = min(MAX_BACKOFF, max(interval, 1.0) * 2.0**min(faults, 16))
+    ceiling: float = min(MAX_BACKOFF, max(interval, 1.0) * 2.0 ** min(faults, 16))
     return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - spreads load, guards nothing
 
 
