@@ -213,7 +213,7 @@ class MemoryBackend:
         return found.jobs.get(job) if found else None
 
 
-def _checked(plan: Plan, spec: str, states: type[ClusterState] | type[JobState]) -> Plan:
+def _checked(plan: Plan, spec: str, states: type[ClusterState | JobState]) -> Plan:
     if plan["outcome"] not in set(states):
         raise SpecError(f"{spec}.native.outcome: got {plan['outcome']!r}: takes one of {', '.join(states)}")
     return plan
