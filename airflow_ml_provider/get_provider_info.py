@@ -1,0 +1,79 @@
+"""What Airflow asks an installed provider. Imported at every start of Airflow: it imports nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TEXT = {"type": ["string", "null"]}
+_SPARK_CLUSTER = {
+    "connection-type": "spark_cluster",
+    "hook-class-name": "airflow_ml_provider.hooks.spark_cluster.SparkClusterHook",
+    "hook-name": "Spark cluster",
+    "ui-field-behaviour": {
+        "hidden-fields": ["host", "schema", "login", "password", "port"],
+        "relabeling": {},
+        "placeholders": {},
+    },
+    "conn-fields": {
+        "backend": {
+            "label": "Backend",
+            "description": "The service that runs Spark",
+            "schema": {"type": "string", "default": "local", "enum": ["local", "memory"]},
+        },
+        "credentials_conn_id": {
+            "label": "Credentials connection",
+            "description": "Id of the connection that holds the service's credentials; the local backend needs none",
+            "schema": _TEXT,
+        },
+        "staging_uri": {
+            "label": "Staging URI",
+            "description": "Where programs and cluster state are kept; for the local backend a folder, by default $AIRFLOW_HOME/spark",
+            "schema": _TEXT,
+        },
+        "defaults": {
+            "label": "Cluster defaults (JSON)",
+            "description": 'Laid under every cluster\'s fields, such as {"workers": 2, "idle_timeout": "PT20M"}',
+            "schema": _TEXT,
+        },
+    },
+}
+_MLFLOW = {
+    "connection-type": "mlflow",
+    "hook-class-name": "airflow_ml_provider.hooks.mlflow.MLflowHook",
+    "hook-name": "MLflow",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema"],
+        "relabeling": {"host": "Tracking URI"},
+        "placeholders": {"host": "http://mlflow.example.com:5000"},
+    },
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's entry in Airflow's registry, in the shape of ``provider_info.schema.json``."""
+    package = "airflow_ml_provider"
+    return {
+        "package-name": "airflow-ml-provider",
+        "name": "Machine learning on Spark",
+        "description": "Ephemeral Spark clusters, jobs, MLflow models and ready-made DAGs.",
+        "integrations": [
+            {"integration-name": "Spark cluster", "external-doc-url": "https://spark.apache.org/", "tags": ["apache"]},
+            {"integration-name": "MLflow", "external-doc-url": "https://mlflow.org/", "tags": ["software"]},
+        ],
+        "hooks": [
+            {"integration-name": "Spark cluster", "python-modules": [f"{package}.hooks.spark_cluster"]},
+            {"integration-name": "MLflow", "python-modules": [f"{package}.hooks.mlflow"]},
+        ],
+        "connection-types": [_SPARK_CLUSTER, _MLFLOW],
+        "operators": [
+            {
+                "integration-name": "Spark cluster",
+                "python-modules": [f"{package}.operators.spark_cluster", f"{package}.operators.spark_job"],
+            },
+            {"integration-name": "MLflow", "python-modules": [f"{package}.operators.mlflow"]},
+        ],
+        "sensors": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.sensors.spark"]}],
+        "triggers": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.triggers.spark"]}],
+        "extra-links": [f"{package}.links.spark.SparkUILink", f"{package}.links.mlflow.MLflowRunLink"],
+        "task-decorators": [{"name": "spark_job", "class-name": f"{package}.decorators.spark_job.spark_job_task"}],
+    }
