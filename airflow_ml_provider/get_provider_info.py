@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-_TEXT = {"type": ["string", "null"]}
-_SPARK_CLUSTER = {
+_TEXT: dict[str, Any] = {"type": ["string", "null"]}
+_SPARK_CLUSTER: dict[str, Any] = {
     "connection-type": "spark_cluster",
     "hook-class-name": "airflow_ml_provider.hooks.spark_cluster.SparkClusterHook",
     "hook-name": "Spark cluster",
@@ -37,7 +37,7 @@ _SPARK_CLUSTER = {
         },
     },
 }
-_MLFLOW = {
+_MLFLOW: dict[str, Any] = {
     "connection-type": "mlflow",
     "hook-class-name": "airflow_ml_provider.hooks.mlflow.MLflowHook",
     "hook-name": "MLflow",
@@ -47,6 +47,20 @@ _MLFLOW = {
         "placeholders": {"host": "http://mlflow.example.com:5000"},
     },
 }
+
+
+def conn_fields(conn_type: str) -> dict[str, Any]:
+    """The extra fields of a connection type's form."""
+    return dict(_connection_type(conn_type).get("conn-fields", {}))
+
+
+def ui_field_behaviour(conn_type: str) -> dict[str, Any]:
+    """What a connection type's form does with the standard fields, with the keys that hooks use."""
+    return {key.replace("-", "_"): value for key, value in _connection_type(conn_type)["ui-field-behaviour"].items()}
+
+
+def _connection_type(conn_type: str) -> dict[str, Any]:
+    return next(item for item in (_SPARK_CLUSTER, _MLFLOW) if item["connection-type"] == conn_type)
 
 
 def get_provider_info() -> dict[str, Any]:

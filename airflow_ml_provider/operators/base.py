@@ -1,0 +1,82 @@
+"""What the operators share: checks of constant fields, errors that no retry mends, calls that insist."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from airflow_ml_provider._compat import AirflowFailException
+from airflow_ml_provider.core.errors import ConfigurationError, SpecError, Unavailable
+from airflow_ml_provider.core.polling import backoff
+from airflow_ml_provider.core.spec import Spec
+
+T = TypeVar("T")
+_TEMPLATE_MARKS = ("{{", "{%", "{#")
+_INSIST = 6
+
+
+class _Unset:
+    """Says that a field was not given, where None means something."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __deepcopy__(self, memo: Any) -> _Unset:
+        return self
+
+
+UNSET: Any = _Unset()
+
+
+def plain(value: Any) -> Any:
+    """A spec as the mapping that it was made from, so that Airflow renders the templates in it."""
+    if isinstance(value, Spec):
+        return {"kind": value.kind, **value.model_dump(exclude_unset=True)} if hasattr(value, "kind") else _dump(value)
+    return value
+
+
+def _dump(value: Spec) -> dict[str, Any]:
+    return value.model_dump(exclude_unset=True)
+
+
+def is_constant(value: Any) -> bool:
+    """True when a value is known while the DAG is parsed: no template in it and nothing that comes from another task."""
+    if isinstance(value, str):
+        return not any(mark in value for mark in _TEMPLATE_MARKS)
+    if isinstance(value, Mapping):
+        return all(is_constant(item) for pair in value.items() for item in pair)
+    if isinstance(value, (list, tuple)):
+        return all(is_constant(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, timedelta))
+
+
+def check_constants(spec: type[Spec], fields: Mapping[str, Any], **stand_in: Any) -> None:
+    """Raise :class:`SpecError` for a wrong field that is already known, so that the DAG does not parse.
+
+    :param stand_in: values for required fields that are not known yet.
+    """
+    spec(**{**stand_in, **{name: value for name, value in fields.items() if is_constant(value)}})
+
+
+@contextmanager
+def final_errors() -> Iterator[None]:
+    """Turn errors that only a change by the user mends into Airflow's error that is not retried."""
+    try:
+        yield
+    except (SpecError, ConfigurationError) as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def insist(call: Callable[[], T], *, log: Any) -> T:
+    """Make a call that is safe to repeat, again after each passing fault, for some minutes at most."""
+    for fault in range(1, _INSIST):
+        try:
+            return call()
+        except Unavailable as error:
+            seconds = backoff(1.0, fault)
+            log.warning("The service is unavailable (%s): asking again in %.1f s", error, seconds)
+            time.sleep(seconds)
+    return call()

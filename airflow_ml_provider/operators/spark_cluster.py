@@ -1,0 +1,171 @@
+"""Operators that make a Spark cluster and take it down. Both ask and return: neither waits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.bases.operator import BaseOperator
+
+from airflow_ml_provider.core.errors import ClusterFailed
+from airflow_ml_provider.core.handle import Handle
+from airflow_ml_provider.core.polling import decide_cluster
+from airflow_ml_provider.core.spec import ClusterSpec, Node
+from airflow_ml_provider.core.state import ClusterState
+from airflow_ml_provider.hooks.spark_cluster import DEFAULT_CONN_ID, SparkClusterHook
+from airflow_ml_provider.operators.base import UNSET, check_constants, final_errors, insist, plain
+from airflow_ml_provider.operators.context import cluster_name, cluster_tags, run_key, work_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_ml_provider.core.backend import Backend, Plan
+    from airflow_ml_provider.core.identity import Work
+
+_GONE = (ClusterState.TERMINATED, ClusterState.TERMINATING)
+
+
+class CreateSparkClusterOperator(BaseOperator):
+    """Ask for a Spark cluster and return its handle, a string, without waiting for it. Use it as a setup task.
+
+    Every attempt at the task finds the cluster of the one before. A cluster that has ended is followed by another one. The fields
+    are those of :class:`~airflow_ml_provider.core.spec.ClusterSpec`, templated; those not given come from the connection's defaults.
+
+    :param spark_conn_id: a connection of type ``spark_cluster``, which says where the cluster is made.
+    :raises ClusterFailed: the service answered at once that it cannot start it.
+    """
+
+    template_fields: Sequence[str] = ("spark_conn_id", "spec")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"spec": "json"}
+    ui_color = "#f4e3c1"
+
+    def __init__(
+        self,
+        *,
+        spark_conn_id: str = DEFAULT_CONN_ID,
+        name: str = UNSET,
+        driver: Node | Mapping[str, Any] = UNSET,
+        worker: Node | Mapping[str, Any] = UNSET,
+        workers: int | str = UNSET,
+        max_workers: int | str | None = UNSET,
+        spark_version: str | None = UNSET,
+        spark_conf: Mapping[str, str] = UNSET,
+        env: Mapping[str, str] = UNSET,
+        idle_timeout: timedelta | str | None = UNSET,
+        max_lifetime: timedelta | str | None = UNSET,
+        tags: Mapping[str, str] = UNSET,
+        native: Mapping[str, Any] = UNSET,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        fields = {
+            "name": name,
+            "driver": driver,
+            "worker": worker,
+            "workers": workers,
+            "max_workers": max_workers,
+            "spark_version": spark_version,
+            "spark_conf": spark_conf,
+            "env": env,
+            "idle_timeout": idle_timeout,
+            "max_lifetime": max_lifetime,
+            "tags": tags,
+            "native": native,
+        }
+        self.spark_conn_id = spark_conn_id
+        self.spec = {field: plain(value) for field, value in fields.items() if value is not UNSET}
+        check_constants(ClusterSpec, self.spec)
+        self._killed = False
+        self._asked: tuple[Backend, str] | None = None
+
+    def execute(self, context: Context) -> str:
+        with final_errors():
+            hook = SparkClusterHook(self.spark_conn_id)
+            plan = hook.backend.plan_cluster(self._spec(hook, context))
+            self.log.info("Asking %s for a cluster:\n%s", hook.connection.backend, json.dumps(plan, indent=2, default=str))
+            cluster = self._ask(hook.backend, plan, work_of(context))
+        handle = Handle(hook.connection.backend, hook.spark_conn_id, cluster)
+        error = decide_cluster(str(handle), self._describe(hook.backend, cluster)).error
+        if error:
+            raise error
+        self.log.info("The cluster is %s", handle)
+        return str(handle)
+
+    def on_kill(self) -> None:
+        self._killed = True
+        if self._asked:
+            backend, cluster = self._asked
+            backend.terminate(cluster)
+
+    def _spec(self, hook: SparkClusterHook, context: Context) -> ClusterSpec:
+        fields = {**self.spec, "tags": {**self.spec.get("tags", {}), **cluster_tags(context)}}
+        if "name" not in {**hook.connection.defaults, **fields}:
+            fields["name"] = cluster_name(context)
+        return hook.cluster_spec(fields)
+
+    def _ask(self, backend: Backend, plan: Plan, work: Work) -> str:
+        """The cluster of this piece of work: the first generation that has not ended, made if need be."""
+        for generation in count():
+            cluster = insist(partial(backend.create, plan, token=work.token(generation)), log=self.log)
+            self._asked = backend, cluster
+            if self._killed:
+                backend.terminate(cluster)
+                raise ClusterFailed(f"cluster {cluster} was terminated: its task was killed")
+            state = self._describe(backend, cluster).state
+            if state in _GONE or (state is ClusterState.FAILED and generation < work.prior_tries):
+                self.log.info("Cluster %s of an earlier attempt is %s: asking for another one", cluster, state)
+                continue
+            return cluster
+        raise AssertionError("count() has no end")
+
+    def _describe(self, backend: Backend, cluster: str) -> Any:
+        return insist(partial(backend.describe, [cluster]), log=self.log)[cluster]
+
+
+class TerminateSparkClusterOperator(BaseOperator):
+    """Ask for a cluster's end. Safe to repeat, and fine when it has ended. Use it as the teardown task.
+
+    :param cluster: the handle; nothing happens when there is none. Templated.
+    :param mlflow_conn_id: with it, the MLflow run of the DAG run is ended too.
+    :param experiment: the experiment of that run, by default the DAG's id. Templated.
+    """
+
+    template_fields: Sequence[str] = ("cluster", "experiment")
+    ui_color = "#f4e3c1"
+
+    def __init__(self, *, cluster: Any, mlflow_conn_id: str | None = None, experiment: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cluster = getattr(cluster, "handle", cluster)
+        self.mlflow_conn_id = mlflow_conn_id
+        self.experiment = experiment
+
+    def execute(self, context: Context) -> None:
+        try:
+            if self.cluster:
+                with final_errors():
+                    handle = Handle.parse(self.cluster)
+                    backend = SparkClusterHook.for_handle(handle).backend
+                insist(partial(backend.terminate, handle.cluster), log=self.log)
+                self.log.info("Asked for the end of %s", handle)
+        finally:
+            if self.mlflow_conn_id:
+                self._end_tracking(self.mlflow_conn_id, context)
+
+    def _end_tracking(self, mlflow_conn_id: str, context: Context) -> None:
+        from airflow_ml_provider.hooks.mlflow import MLflowHook
+
+        MLflowHook(mlflow_conn_id).end_parent_run(
+            experiment=self.experiment or context["ti"].dag_id,
+            dag_run_key=run_key(context),
+            succeeded=self._run_is_good(context),
+        )
+
+    def _run_is_good(self, context: Context) -> bool:
+        """True when no task of the DAG run has failed so far."""
+        ti: Any = context["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        return not any(state in ("failed", "upstream_failed") for state in states.values())

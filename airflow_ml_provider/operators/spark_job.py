@@ -1,0 +1,256 @@
+"""The operator that runs a program on a Spark cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.bases.operator import BaseOperator
+
+from airflow_ml_provider._compat import DEFERRABLE
+from airflow_ml_provider.core.errors import ClusterFailed, JobFailed, NotFound, ProviderError, WaitTimeout
+from airflow_ml_provider.core.handle import Handle
+from airflow_ml_provider.core.polling import decide_cluster, decide_job
+from airflow_ml_provider.core.spec import JobSpec, Spec
+from airflow_ml_provider.core.state import ClusterStatus, JobState, JobStatus
+from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
+from airflow_ml_provider.links.mlflow import MLflowRunLink
+from airflow_ml_provider.links.spark import SparkUILink
+from airflow_ml_provider.operators.base import check_constants, final_errors, insist, is_constant, plain
+from airflow_ml_provider.operators.context import airflow_env, work_of
+from airflow_ml_provider.operators.programs import STAND_IN, located, program_fields
+from airflow_ml_provider.operators.tracking import Tracked, Tracking
+from airflow_ml_provider.operators.waiting import Killed, SyncWait
+from airflow_ml_provider.triggers.pace import LogTail
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_ml_provider.core.backend import Backend
+
+_LINES_IN_ERROR = 20
+
+
+class SparkJobOperator(BaseOperator):
+    """Run a program on a Spark cluster and return the JSON value that it hands back.
+
+    It waits for the cluster itself, submits the program once however often a worker dies, streams the driver's log into the task's
+    log, and cancels the job when a user or the ``execution_timeout`` ends the task. A retry after a failed job starts a new job; a retry
+    after a dead worker finds the job that runs, or its result. The fields of :class:`~airflow_ml_provider.core.spec.JobSpec` are
+    templated.
+
+    :param cluster: the handle of a cluster, or a :class:`~airflow_ml_provider.cluster.SparkCluster`.
+    :param program: the path of a Python file, from the DAG file's folder when it is relative, or a program such as ``PythonFile``.
+    :param args: more command-line arguments of the program. Nothing secret.
+    :param name: what people call the job, by default the task's id.
+    :param timeout: how long the service lets the job run (``execution_timeout`` limits the task, the wait for the cluster included).
+    :param mlflow_conn_id: with it, the job has a run in MLflow, which the program finds in its environment.
+    :param experiment: of that run, by default the DAG's id.
+    :param deferrable: wait in the triggerer, without a worker.
+    :param poll_interval: seconds between looks, by default what suits the service.
+    :param stream_logs: copy the driver's log while the job runs; without it, only when it has ended.
+    :raises JobFailed: the program failed or was cancelled.
+    :raises ClusterFailed: the cluster failed or ended before the job did.
+    :raises WaitTimeout: ``execution_timeout`` has passed while the task was deferred.
+    """
+
+    template_fields: Sequence[str] = (
+        *("cluster", "program", "args", "name", "env", "spark_conf", "timeout", "native"),
+        *("mlflow_conn_id", "experiment"),
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "program": "py",
+        "args": "py",
+        "env": "json",
+        "spark_conf": "json",
+        "native": "json",
+    }
+    operator_extra_links = (SparkUILink(), MLflowRunLink())
+    ui_color = "#f6d5a5"
+
+    def __init__(
+        self,
+        *,
+        cluster: Any,
+        program: str | Spec | Mapping[str, Any],
+        args: Any = (),
+        name: str | None = None,
+        env: Mapping[str, str] | None = None,
+        spark_conf: Mapping[str, str] | None = None,
+        timeout: timedelta | str | None = None,
+        native: Mapping[str, Any] | None = None,
+        mlflow_conn_id: str | None = None,
+        experiment: str | None = None,
+        deferrable: bool = DEFERRABLE,
+        poll_interval: float | None = None,
+        stream_logs: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.cluster = getattr(cluster, "handle", cluster)
+        self.program = plain(program)
+        self.args = args
+        self.name = name or self.task_id.rpartition(".")[2]
+        self.env = env or {}
+        self.spark_conf = spark_conf or {}
+        self.timeout = timeout
+        self.native = native or {}
+        self.mlflow_conn_id = mlflow_conn_id
+        self.experiment = experiment
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.stream_logs = stream_logs
+        self.link_urls: dict[str, str] = {}
+        self._killed = Killed()
+        self._check_constants()
+
+    @classmethod
+    def partial(cls, *, cluster: Any = None, **kwargs: Any) -> Any:
+        """The operator's fixed arguments, before ``.expand()`` or ``.expand_kwargs()``; ``cluster`` as in the operator itself."""
+        if cluster is not None:
+            kwargs["cluster"] = getattr(cluster, "handle", cluster)
+        return super().partial(**kwargs)
+
+    def execute(self, context: Context) -> Any:
+        limit = self.execution_timeout
+        return self._run(context, deadline=time.time() + limit.total_seconds() if limit else None)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
+        """Go on after the trigger: with the job once the cluster is ready, with the result once the job has ended."""
+        note = event.get("note") or {}
+        self.link_urls = dict(note.get("links") or {})
+        if event["outcome"] != "ended":
+            Tracking(self.mlflow_conn_id, self.experiment).end(note.get("mlflow_run_id"), succeeded=False)
+            raise (WaitTimeout if event["outcome"] == "timeout" else ProviderError)(event["message"])
+        handle = Handle.parse(event["handle"])
+        if handle.job is None:
+            return self._run(context, deadline=note.get("deadline"))
+        backend = self._open(handle)
+        self._killed.job = handle
+        status = insist(partial(backend.poll, handle.cluster, [handle.job]), log=self.log)[handle.job]
+        tail = LogTail(backend, handle, event.get("cursor"))
+        if not status.state.ended:
+            self._defer(handle, cursor=tail.cursor, note=note)
+        return self._finish(handle, status, tail, note.get("mlflow_run_id"))
+
+    def on_kill(self) -> None:
+        self._killed.kill()
+
+    def _run(self, context: Context, deadline: float | None) -> Any:
+        with final_errors():
+            cluster = Handle.parse(self.cluster).of_cluster
+            backend = self._open(cluster)
+            backend.plan_job(self._spec(context, Tracked()))
+        status = self._ready(backend, cluster, deadline)
+        with final_errors():
+            job, tracked = self._submit(context, backend, cluster, status)
+        self._announce(context, job, status, tracked)
+        if self.deferrable:
+            self._defer(job, note={"deadline": deadline, "mlflow_run_id": tracked.run_id, "links": self.link_urls})
+        tail = LogTail(backend, job)
+        return self._finish(job, self._wait().for_job(job, tail if self.stream_logs else None), tail, tracked.run_id)
+
+    def _open(self, handle: Handle) -> Backend:
+        hook = SparkClusterHook.for_handle(handle)
+        self._killed.backend = hook.backend
+        self.poll_interval = self.poll_interval or hook.poll_interval
+        return hook.backend
+
+    def _ready(self, backend: Backend, cluster: Handle, deadline: float | None) -> ClusterStatus:
+        """The cluster's status once it is ready or has ended: an ended one may still know this task's job."""
+        status = insist(partial(backend.describe, [cluster.cluster]), log=self.log)[cluster.cluster]
+        if decide_cluster(str(cluster), status).done:
+            return status
+        self.log.info("Waiting for cluster %s, which is %s", cluster, status.state)
+        if self.deferrable:
+            self._defer(cluster, note={"deadline": deadline})
+        return self._wait().for_cluster(cluster)
+
+    def _submit(self, context: Context, backend: Backend, cluster: Handle, ready: ClusterStatus) -> tuple[Handle, Tracked]:
+        """The job of this piece of work: that of the first generation that did not fail, made if need be."""
+        work = work_of(context)
+        for generation in range(work.prior_tries + 1):
+            job, tracked = self._submit_once(context, backend, cluster, work.token(generation), ready)
+            if generation == work.prior_tries or not self._failed(backend, job):
+                break
+            self.log.info("Job %s of an earlier attempt failed: asking for another one", job)
+        self.log.info("The job is %s", job)
+        return job, tracked
+
+    def _submit_once(
+        self, context: Context, backend: Backend, cluster: Handle, token: str, ready: ClusterStatus
+    ) -> tuple[Handle, Tracked]:
+        tracking = Tracking(self.mlflow_conn_id, self.experiment)
+        tracked = tracking.start(context, token=token, name=self.name, cluster=str(cluster))
+        plan = backend.plan_job(self._spec(context, tracked))
+        try:
+            job = insist(partial(backend.submit, cluster.cluster, plan, token=token, secrets=tracked.secrets), log=self.log)
+        except NotFound as error:
+            tracking.end(tracked.run_id, succeeded=False)
+            why = decide_cluster(str(cluster), ready).error or error
+            raise ClusterFailed(f"{why}. Clear the task that creates the cluster to get another one") from error
+        self._killed.started(cluster.with_job(job))
+        return cluster.with_job(job), tracked
+
+    def _failed(self, backend: Backend, job: Handle) -> bool:
+        key = job.job or ""
+        return insist(partial(backend.poll, job.cluster, [key]), log=self.log)[key].state in (JobState.FAILED, JobState.CANCELLED)
+
+    def _announce(self, context: Context, job: Handle, cluster: ClusterStatus, tracked: Tracked) -> None:
+        """Push what people and links want to see while the job runs."""
+        ti = context["ti"]
+        ti.xcom_push(key="job", value=str(job))
+        urls = {SparkUILink.xcom_key: cluster.ui_url, MLflowRunLink.xcom_key: tracked.url}
+        self.link_urls = {key: url for key, url in urls.items() if url}
+        for key, url in self.link_urls.items():
+            ti.xcom_push(key=key, value=url)
+        if tracked.run_id:
+            ti.xcom_push(key="mlflow_run_id", value=tracked.run_id)
+
+    def _finish(self, job: Handle, status: JobStatus, tail: LogTail, mlflow_run_id: str | None) -> Any:
+        lines = insist(tail.read, log=self.log)
+        for line in lines:
+            self.log.info("%s", line)
+        error = decide_job(str(job), status).error
+        Tracking(self.mlflow_conn_id, self.experiment).end(mlflow_run_id, succeeded=error is None)
+        if error is None:
+            return status.result
+        if status.message:
+            raise error
+        last = insist(LogTail(tail.backend, job).read, log=self.log)[-_LINES_IN_ERROR:]
+        raise JobFailed("\n".join([f"{error}. The driver's last lines:", *last]) if last else str(error))
+
+    def _wait(self) -> SyncWait:
+        return SyncWait(self._killed, self.poll_interval or 1.0, self.log)
+
+    def _defer(self, handle: Handle, *, note: Mapping[str, Any], cursor: str | None = None) -> None:
+        from airflow_ml_provider.triggers.spark import SparkTrigger
+
+        trigger = SparkTrigger(
+            handle=str(handle),
+            poll_interval=self.poll_interval or 1.0,
+            deadline=note.get("deadline"),
+            cursor=cursor,
+            stream_logs=self.stream_logs,
+            note=dict(note),
+        )
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+    def _spec(self, context: Context, tracked: Tracked) -> JobSpec:
+        program = located(program_fields(self.program, self.args or ()), self._folder(context))
+        env = {**airflow_env(context), **tracked.env, **self.env}
+        return JobSpec(**{**self._fields(), "program": program, "env": env})
+
+    def _fields(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in ("name", "env", "spark_conf", "timeout", "native")}
+
+    def _folder(self, context: Context) -> str:
+        return str(context["dag"].folder)
+
+    def _check_constants(self) -> None:
+        args = self.args if is_constant(self.args) else ()
+        program = program_fields(self.program, args or ()) if is_constant(self.program) else STAND_IN
+        check_constants(JobSpec, {**self._fields(), "program": program}, name="name", program=STAND_IN)

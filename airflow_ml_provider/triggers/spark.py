@@ -1,0 +1,133 @@
+"""The one trigger: it waits for a cluster to be ready or for a job to end, on any service."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_ml_provider.core.errors import ProviderError, Unavailable
+from airflow_ml_provider.core.handle import Handle
+from airflow_ml_provider.core.polling import decide_cluster, decide_job
+from airflow_ml_provider.core.state import JobStatus
+from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
+from airflow_ml_provider.triggers.pace import LogTail, Pace
+from airflow_ml_provider.triggers.poller import Poller, in_thread, shared_poller
+
+_CANCEL_TRIES = 5
+_CANCEL_PAUSE = 1.0
+
+
+class SparkTrigger(BaseTrigger):
+    """Fires once the cluster is ready or has ended, or once the job has ended.
+
+    The event is a mapping: ``outcome`` (``ended``, ``timeout`` after the deadline, ``error`` when the service can not be asked),
+    ``message``, ``handle``, ``cursor`` and ``note``. A passing fault of the service is waited out. The job is cancelled when a user
+    ends the task (Airflow 3.3 and later) and after the deadline, and never because the triggerer stops.
+
+    :param handle: of a cluster or a job.
+    :param poll_interval: seconds between looks; triggers on one cluster share them.
+    :param deadline: seconds since the epoch, None for no limit.
+    :param cursor: where the log's copy goes on.
+    :param stream_logs: copy the driver's log into the task's.
+    :param cancels: False for one that only watches.
+    :param note: given back in the event. Nothing secret.
+    """
+
+    def __init__(
+        self,
+        handle: str,
+        poll_interval: float,
+        deadline: float | None = None,
+        cursor: str | None = None,
+        stream_logs: bool = True,
+        cancels: bool = True,
+        note: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.handle = handle
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.cursor = cursor
+        self.stream_logs = stream_logs
+        self.cancels = cancels
+        self.note = note
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        names = ("handle", "poll_interval", "deadline", "cursor", "stream_logs", "cancels", "note")
+        return "airflow_ml_provider.triggers.spark.SparkTrigger", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        handle = Handle.parse(self.handle)
+        try:
+            async with shared_poller(handle) as poller:
+                ended = await self._wait(handle, poller)
+            if not ended:
+                await self._cancel(handle)
+        except ProviderError as error:
+            yield self._event("error", str(error))
+        except Exception as error:
+            self.log.exception("The wait for %s failed", handle)
+            yield self._event("error", f"The wait for {handle} failed: {type(error).__name__}: {error}")
+        else:
+            yield self._event("ended") if ended else self._event("timeout", self._timeout_message(handle))
+
+    async def on_kill(self) -> None:
+        """A user ended the task: cancel its job."""
+        await self._cancel(Handle.parse(self.handle))
+
+    async def _wait(self, handle: Handle, poller: Poller) -> bool:
+        """True once there is nothing to wait for, False once the deadline has passed."""
+        pace = Pace(self.poll_interval)
+        tail = LogTail(await in_thread(poller.backend), handle, self.cursor) if handle.job and self.stream_logs else None
+        while (left := self._seconds_left()) > 0:
+            try:
+                status = await poller.look(handle.job or handle.cluster, min(pace.seconds(), left))
+                await self._copy_log(tail)
+            except Unavailable as error:
+                pace.failed()
+                self.log.warning("The service is unavailable (%s): %d times in a row", error, pace.faults)
+                continue
+            pace.seen()
+            decide = decide_job(self.handle, status) if isinstance(status, JobStatus) else decide_cluster(self.handle, status)
+            if decide.done:
+                return True
+        return False
+
+    async def _copy_log(self, tail: LogTail | None) -> None:
+        if tail is None:
+            return
+        for line in await in_thread(tail.read):
+            self.log.info("%s", line)
+        self.cursor = tail.cursor
+
+    async def _cancel(self, handle: Handle) -> None:
+        if not handle.job or not self.cancels:
+            return
+        for tries_left in reversed(range(_CANCEL_TRIES)):
+            try:
+                await in_thread(_cancel_now, handle)
+                self.log.info("Cancelled %s", handle)
+                return
+            except Unavailable:
+                if not tries_left:
+                    raise
+                await asyncio.sleep(_CANCEL_PAUSE)
+
+    def _seconds_left(self) -> float:
+        return float("inf") if self.deadline is None else self.deadline - time.time()
+
+    def _timeout_message(self, handle: Handle) -> str:
+        done = ": it was cancelled" if handle.job and self.cancels else ""
+        return f"The time limit of the wait for {handle} has passed{done}"
+
+    def _event(self, outcome: str, message: str = "") -> TriggerEvent:
+        told = {"outcome": outcome, "message": message, "handle": self.handle}
+        return TriggerEvent({**told, "cursor": self.cursor, "note": self.note})  # type: ignore[no-untyped-call]
+
+
+def _cancel_now(handle: Handle) -> None:
+    SparkClusterHook.for_handle(handle).backend.cancel(handle.cluster, handle.job or "")
