@@ -240,15 +240,14 @@ class SparkJobOperator(BaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _spec(self, context: Context, tracked: Tracked) -> JobSpec:
-        program = located(program_fields(self.program, self.args or ()), self._folder(context))
         env = {**airflow_env(context), **tracked.env, **self.env}
-        return JobSpec(**{**self._fields(), "program": program, "env": env})
+        return JobSpec(**{**self._fields(), "program": self._program(context), "env": env})
 
     def _fields(self) -> dict[str, Any]:
         return {key: getattr(self, key) for key in ("name", "env", "spark_conf", "timeout", "native")}
 
-    def _folder(self, context: Context) -> str:
-        return str(context["dag"].folder)
+    def _program(self, context: Context) -> dict[str, Any]:
+        return located(program_fields(self.program, self.args or ()), context["dag"].folder)
 
     def _check_constants(self) -> None:
         args = self.args if is_constant(self.args) else ()

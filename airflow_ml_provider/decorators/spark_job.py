@@ -1,0 +1,155 @@
+"""``@task.spark_job``: a function whose body runs on a Spark cluster."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
+
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.spec import JobSpec
+from airflow_ml_provider.operators.programs import STAND_IN
+from airflow_ml_provider.operators.spark_job import SparkJobOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_SPARK = "spark"
+_PROGRAM = """\
+from __future__ import annotations
+
+{source}
+
+def _run_and_hand_back():
+    import json
+    import os
+
+    arguments = json.loads({arguments!r})
+{session}    result = {function}(**arguments)
+    try:
+        document = json.dumps(result)
+    except TypeError as error:
+        raise TypeError("the return value of {function} is no JSON: " + str(error)) from None
+    with open(os.environ["{result_variable}"], "w", encoding="utf-8") as file:
+        file.write(document)
+
+
+_run_and_hand_back()
+"""
+_SESSION = """\
+    from pyspark.sql import SparkSession
+
+    arguments["spark"] = SparkSession.builder.getOrCreate()
+"""
+
+
+class SparkJobDecoratedOperator(DecoratedOperator, SparkJobOperator):
+    """The operator behind ``@task.spark_job``."""
+
+    custom_operator_name = "@task.spark_job"
+    template_fields: Sequence[str] = (
+        *("op_args", "op_kwargs", "cluster", "name", "env", "spark_conf", "timeout", "native"),
+        *("mlflow_conn_id", "experiment"),
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **SparkJobOperator.template_fields_renderers,
+        "op_args": "py",
+        "op_kwargs": "py",
+    }
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        api: Literal["connect", "classic"] = "connect",
+        **kwargs: Any,
+    ) -> None:
+        self.api = api
+        self.takes_spark = _SPARK in inspect.signature(inspect.unwrap(python_callable)).parameters
+        super().__init__(
+            python_callable=_without_spark(python_callable), op_args=op_args, op_kwargs=op_kwargs, program=STAND_IN, **kwargs
+        )
+
+    def _program(self, context: Context) -> dict[str, Any]:
+        source = _PROGRAM.format(
+            source=self.get_python_source(),  # type: ignore[no-untyped-call]
+            arguments=_json_of(self._arguments(context), self.python_callable.__name__),
+            session=_SESSION if self.takes_spark else "",
+            function=self.python_callable.__name__,
+            result_variable=JobSpec.RESULT_VARIABLE,
+        )
+        return {"kind": "python_code", "source": source, "api": self.api}
+
+    def _arguments(self, context: Context) -> dict[str, Any]:
+        """The function's arguments by name, and what it asks of Airflow's context."""
+        signature = inspect.signature(self.python_callable)
+        from_context = {name: value for name, value in context.items() if name in signature.parameters}
+        given = signature.bind_partial(*self.op_args, **self.op_kwargs).arguments
+        others = given.pop(_variadic(signature), {})
+        return {**from_context, **given, **others}
+
+
+def spark_job_task(
+    python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
+) -> TaskDecorator:
+    """Make a task of a function whose body runs on a Spark cluster.
+
+    The function's source is shipped: it imports what it needs inside. A parameter named ``spark`` receives the session. Arguments,
+    those from other tasks' XComs too, and the return value are JSON; the return value becomes the XCom.
+
+    :param python_callable: the function.
+    :param multiple_outputs: as in ``@task``.
+    :param kwargs: those of :class:`SparkJobOperator`, ``cluster`` first; ``api`` as in :class:`~airflow_ml_provider.core.spec.PythonCode`.
+    """
+    if "cluster" in kwargs:
+        kwargs["cluster"] = getattr(kwargs["cluster"], "handle", kwargs["cluster"])
+    return task_decorator_factory(
+        python_callable=python_callable,
+        multiple_outputs=multiple_outputs,
+        decorated_operator_class=SparkJobDecoratedOperator,
+        **kwargs,
+    )
+
+
+def _without_spark(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as its callers see it: nobody passes ``spark``."""
+    signature = inspect.signature(inspect.unwrap(function))
+    for parameter in signature.parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+            raise SpecError(f"@task.spark_job {function.__name__}: parameter {parameter}: takes parameters that have a name")
+
+    @wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    parameters = [parameter for parameter in signature.parameters.values() if parameter.name != _SPARK]
+    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return called
+
+
+def _variadic(signature: inspect.Signature) -> str:
+    return next((name for name, parameter in signature.parameters.items() if parameter.kind is parameter.VAR_KEYWORD), "")
+
+
+def _json_of(arguments: Mapping[str, Any], function: str) -> str:
+    """The arguments as one JSON object. Each value is read once: the results of a mapped task are fetched one by one."""
+    documents = []
+    for name, value in arguments.items():
+        try:
+            documents.append(f"{json.dumps(name)}: {json.dumps(value, default=_list_of)}")
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"@task.spark_job {function}: argument {name!r}: takes a JSON value: {error}") from None
+    return "{" + ", ".join(documents) + "}"
+
+
+def _list_of(value: Any) -> Any:
+    """What a mapped task's results come as is a sequence, but no list."""
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"got {type(value).__name__}")
