@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from airflow_ml_provider.core.errors import SpecError
 
 _MEMORY = re.compile(r"(\d+)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
+_NUMBER = re.compile(r"\s*\d+(\.\d+)?\s*")
 _UNIT_MIB = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024}
 
 
@@ -30,8 +31,13 @@ def _is_memory(text: str) -> str:
     return text.strip().lower()
 
 
+def _rendered_seconds(value: Any) -> Any:
+    """A number of seconds may come from a template, which renders to text."""
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+
+
 Memory = Annotated[str, AfterValidator(_is_memory)]
-Seconds = Annotated[timedelta, Field(gt=timedelta(0))]
+Seconds = Annotated[timedelta, BeforeValidator(_rendered_seconds), Field(gt=timedelta(0))]
 
 
 class Spec(BaseModel):
