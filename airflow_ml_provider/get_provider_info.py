@@ -33,7 +33,7 @@ _SPARK_CLUSTER: dict[str, Any] = {
         "defaults": {
             "label": "Cluster defaults (JSON)",
             "description": 'Laid under every cluster\'s fields, such as {"workers": 2, "idle_timeout": "PT20M"}',
-            "schema": _TEXT,
+            "schema": {"type": ["object", "null"]},
         },
     },
 }

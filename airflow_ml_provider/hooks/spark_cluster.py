@@ -19,6 +19,7 @@ from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, S
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.registry import BACKENDS, backend_class
 from airflow_ml_provider.core.spec import ClusterSpec, merge
+from airflow_ml_provider.hooks.forms import form_widgets, ui_field_behaviour
 
 DEFAULT_CONN_ID = "spark_cluster_default"
 
@@ -57,7 +58,8 @@ class Service:
 
 
 def _build_local(connection: ClusterConnection) -> Backend:
-    return backend_class("local")(root=_local_root(connection))  # type: ignore[call-arg]
+    root = _local_root(connection)
+    return backend_class("local")(root=root)  # type: ignore[call-arg]
 
 
 def _build_memory(connection: ClusterConnection) -> Backend:
@@ -156,23 +158,11 @@ class SparkClusterHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """The form's fields for Airflow 3.1; later versions read them from the provider info."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found]
-        from wtforms import StringField  # type: ignore[import-untyped]
-
-        from airflow_ml_provider.get_provider_info import conn_fields
-
-        return {
-            name: StringField(
-                item["label"], description=item["description"], default=item["schema"].get("default"), widget=BS3TextFieldWidget()
-            )
-            for name, item in conn_fields(cls.conn_type).items()
-        }
+        return form_widgets(cls.conn_type)
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Which standard fields the form shows in Airflow 3.1; later versions read it from the provider info."""
-        from airflow_ml_provider.get_provider_info import ui_field_behaviour
-
         return ui_field_behaviour(cls.conn_type)
 
 

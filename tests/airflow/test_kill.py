@@ -1,0 +1,90 @@
+"""What a kill does: Airflow calls ``on_kill`` in a signal handler of the task's process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_ml_provider.cluster import SparkCluster
+from airflow_ml_provider.core.state import ClusterState, JobState
+from airflow_ml_provider.operators.spark_cluster import CreateSparkClusterOperator
+
+
+@pytest.fixture
+def kill_when():
+    """Send this process the signal that Airflow's supervisor sends to a task, once a condition holds."""
+    handler = signal.getsignal(signal.SIGTERM)
+    threads = []
+
+    def arm(condition):
+        def watch():
+            end = time.monotonic() + 30
+            while time.monotonic() < end:
+                if condition():
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
+                time.sleep(0.01)
+
+        threads.append(threading.Thread(target=watch))
+        threads[-1].start()
+
+    yield arm
+    for thread in threads:
+        thread.join()
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_a_killed_task_cancels_its_job(run, service, program, kill_when):
+    with DAG("killed", schedule=None) as dag, SparkCluster("etl", deferrable=False) as cluster:
+        cluster.job("job", program=program, native={"steps": 10**9})
+    kill_when(lambda: service.calls["poll"] > 1)
+    done = run(dag)
+    assert done.states["etl.job"] == "failed"
+    (made,) = service.clusters.values()
+    assert [job.state for job in made.jobs.values()] == [JobState.CANCELLED]
+
+
+def test_a_task_killed_before_its_cluster_is_ready_starts_no_job(run, service, program, kill_when):
+    with DAG("early", schedule=None) as dag:
+        with SparkCluster("etl", deferrable=False, native={"steps": 10**9}) as cluster:
+            cluster.job("job", program=program)
+    kill_when(lambda: service.calls["describe"] > 3)
+    assert run(dag).states["etl.job"] == "failed"
+    assert service.calls["submit"] == 0
+
+
+def test_a_kill_between_the_request_and_its_answer_is_not_lost(run, service, program, monkeypatch):
+    from airflow_ml_provider.backends.memory import MemoryBackend
+
+    submit = MemoryBackend.submit
+
+    def killed_while_it_submits(self, *args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return submit(self, *args, **kwargs)
+
+    monkeypatch.setattr(MemoryBackend, "submit", killed_while_it_submits)
+    with DAG("between", schedule=None) as dag, SparkCluster("etl", deferrable=False) as cluster:
+        cluster.job("job", program=program, native={"steps": 10**9})
+    assert run(dag).states["etl.job"] == "failed"
+    assert service.calls["cancel"] == 1
+
+
+def test_a_killed_creation_leaves_no_cluster(run, service, monkeypatch):
+    from airflow_ml_provider.backends.memory import MemoryBackend
+
+    create = MemoryBackend.create
+
+    def killed_while_it_creates(self, *args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return create(self, *args, **kwargs)
+
+    monkeypatch.setattr(MemoryBackend, "create", killed_while_it_creates)
+    with DAG("created", schedule=None) as dag:
+        CreateSparkClusterOperator(task_id="create")
+    assert run(dag).states["create"] == "failed"
+    assert [cluster.state for cluster in service.clusters.values()] == [ClusterState.TERMINATED]
