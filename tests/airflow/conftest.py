@@ -127,7 +127,7 @@ class Run:
         with create_session() as session:
             ti = session.merge(ti)
             if cleared:
-                clear_task_instances([ti], session)
+                clear_task_instances([ti], session, dag_run_state=False)
             else:
                 ti.prepare_db_for_next_try(session)
             ti.try_number += 1
