@@ -19,6 +19,7 @@ from airflow_ml_provider.triggers.poller import Poller, in_thread, shared_poller
 
 _CANCEL_TRIES = 5
 _CANCEL_PAUSE = 1.0
+_ASK_AIRFLOW = 10.0
 
 
 class SparkTrigger(BaseTrigger):
@@ -26,7 +27,7 @@ class SparkTrigger(BaseTrigger):
 
     The event is a mapping: ``outcome`` (``ended``, ``timeout`` after the deadline, ``error`` when the service can not be asked),
     ``message``, ``handle``, ``cursor`` and ``note``. A passing fault of the service is waited out. The job is cancelled when a user
-    ends the task (Airflow 3.3 and later) and after the deadline, and never because the triggerer stops.
+    ends the task and after the deadline, and never because the triggerer stops.
 
     :param handle: of a cluster or a job.
     :param poll_interval: seconds between looks; triggers on one cluster share them.
@@ -67,6 +68,10 @@ class SparkTrigger(BaseTrigger):
                 ended = await self._wait(handle, poller)
             if not ended:
                 await self._cancel(handle)
+        except asyncio.CancelledError:
+            if self._has_work() and not hasattr(BaseTrigger, "on_kill") and not await self._still_deferred(unknown=True):
+                await self._cancel(handle)
+            raise
         except ProviderError as error:
             yield self._event("error", str(error))
         except Exception as error:
@@ -76,7 +81,13 @@ class SparkTrigger(BaseTrigger):
             yield self._event("ended") if ended else self._event("timeout", self._timeout_message(handle))
 
     async def on_kill(self) -> None:
-        """A user ended the task: cancel its job."""
+        """A user ended the task: cancel its job.
+
+        Airflow 3.3 calls it also when another triggerer has taken the trigger over; the task is then still deferred.
+        """
+        if self._has_work() and await self._still_deferred(unknown=False):
+            self.log.info("Another triggerer waits for %s now", self.handle)
+            return
         await self._cancel(Handle.parse(self.handle))
 
     async def _wait(self, handle: Handle, poller: Poller) -> bool:
@@ -105,7 +116,7 @@ class SparkTrigger(BaseTrigger):
         self.cursor = tail.cursor
 
     async def _cancel(self, handle: Handle) -> None:
-        if not handle.job or not self.cancels:
+        if not self._has_work():
             return
         for tries_left in reversed(range(_CANCEL_TRIES)):
             try:
@@ -117,16 +128,41 @@ class SparkTrigger(BaseTrigger):
                     raise
                 await asyncio.sleep(_CANCEL_PAUSE)
 
+    def _has_work(self) -> bool:
+        """True when there is a job that this trigger may cancel."""
+        return self.cancels and Handle.parse(self.handle).job is not None
+
+    async def _still_deferred(self, *, unknown: bool) -> bool:
+        """Whether Airflow still has the task as deferred; ``unknown`` when it does not say."""
+        if self.task_instance is None:
+            return unknown
+        try:
+            state = await asyncio.wait_for(in_thread(_state_in_airflow, self.task_instance), _ASK_AIRFLOW)
+            return bool(state == "deferred")
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller knows what is safe
+            self.log.warning("Airflow does not tell the task's state: %s", error)
+            return unknown
+
     def _seconds_left(self) -> float:
         return float("inf") if self.deadline is None else self.deadline - time.time()
 
     def _timeout_message(self, handle: Handle) -> str:
-        done = ": it was cancelled" if handle.job and self.cancels else ""
+        done = ": it was cancelled" if self._has_work() else ""
         return f"The time limit of the wait for {handle} has passed{done}"
 
     def _event(self, outcome: str, message: str = "") -> TriggerEvent:
         told = {"outcome": outcome, "message": message, "handle": self.handle}
         return TriggerEvent({**told, "cursor": self.cursor, "note": self.note})  # type: ignore[no-untyped-call]
+
+
+def _state_in_airflow(ti: Any) -> str | None:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states: dict[str, dict[str, str | None]] = RuntimeTaskInstance.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
+    name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+    return states.get(ti.run_id, {}).get(name)
 
 
 def _cancel_now(handle: Handle) -> None:

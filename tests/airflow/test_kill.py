@@ -50,9 +50,8 @@ def test_a_killed_task_cancels_its_job(run, service, program, kill_when):
 
 
 def test_a_task_killed_before_its_cluster_is_ready_starts_no_job(run, service, program, kill_when):
-    with DAG("early", schedule=None) as dag:
-        with SparkCluster("etl", deferrable=False, native={"steps": 10**9}) as cluster:
-            cluster.job("job", program=program)
+    with DAG("early", schedule=None) as dag, SparkCluster("etl", deferrable=False, native={"steps": 10**9}) as cluster:
+        cluster.job("job", program=program)
     kill_when(lambda: service.calls["describe"] > 3)
     assert run(dag).states["etl.job"] == "failed"
     assert service.calls["submit"] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,6 +81,40 @@ def test_a_users_kill_cancels_also_through_passing_faults(service, cluster, monk
     service.faults.extend([Unavailable("1"), Unavailable("2")])
     asyncio.run(SparkTrigger(str(job), 0.01).on_kill())
     assert service.clusters[home.cluster].jobs[job.job].state is JobState.CANCELLED
+
+
+@pytest.mark.parametrize(("state", "cancels"), [("failed", True), (None, True), ("deferred", False)])
+def test_a_trigger_that_another_triggerer_took_over_cancels_nothing(service, cluster, monkeypatch, state, cancels):
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **asked: {"run": {"job_2": state}})
+    _, (job,) = cluster(**FOREVER)
+    trigger = SparkTrigger(str(job), 0.01)
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="job", run_id="run", map_index=2)
+    asyncio.run(trigger.on_kill())
+    assert service.calls["cancel"] == cancels
+
+
+@pytest.mark.parametrize(("state", "cancels"), [("failed", True), ("deferred", False)])
+def test_before_airflow_33_a_cancelled_trigger_asks_who_ended_it(service, cluster, monkeypatch, state, cancels):
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from airflow.triggers.base import BaseTrigger
+
+    monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **asked: {"run": {"job": state}})
+    _, (job,) = cluster(**FOREVER)
+
+    async def cancelled():
+        trigger = SparkTrigger(str(job), 0.01)
+        trigger.task_instance = SimpleNamespace(dag_id="d", task_id="job", run_id="run", map_index=-1)
+        task = asyncio.create_task(first_event(trigger))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert service.calls["cancel"] == cancels
 
 
 def test_a_stopping_triggerer_cancels_nothing(service, cluster):
