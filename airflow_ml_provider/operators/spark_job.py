@@ -24,7 +24,7 @@ from airflow_ml_provider.operators.context import airflow_env, work_of
 from airflow_ml_provider.operators.programs import STAND_IN, located, program_fields
 from airflow_ml_provider.operators.tracking import Tracked, Tracking
 from airflow_ml_provider.operators.waiting import Killed, SyncWait
-from airflow_ml_provider.triggers.pace import LogTail
+from airflow_ml_provider.triggers.pace import JOB_KEY, LogTail
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -202,7 +202,7 @@ class SparkJobOperator(BaseOperator):
     def _announce(self, context: Context, job: Handle, cluster: ClusterStatus, tracked: Tracked) -> None:
         """Push what people and links want to see while the job runs."""
         ti = context["ti"]
-        ti.xcom_push(key="job", value=str(job))
+        ti.xcom_push(key=JOB_KEY, value=str(job))
         urls = {SparkUILink.xcom_key: cluster.ui_url, MLflowRunLink.xcom_key: tracked.url}
         self.link_urls = {key: url for key, url in urls.items() if url}
         for key, url in self.link_urls.items():

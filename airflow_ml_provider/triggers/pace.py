@@ -8,6 +8,8 @@ from airflow_ml_provider.core.backend import Backend
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.polling import backoff
 
+JOB_KEY = "job"
+"""The XCom that names a task's job while it waits."""
 _CHEAP = 2.0
 _FIRST = 0.1
 _PAGES_AT_ONCE = 50

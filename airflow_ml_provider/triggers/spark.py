@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -14,7 +14,7 @@ from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.polling import decide_cluster, decide_job
 from airflow_ml_provider.core.state import JobStatus
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
-from airflow_ml_provider.triggers.pace import LogTail, Pace
+from airflow_ml_provider.triggers.pace import JOB_KEY, LogTail, Pace
 from airflow_ml_provider.triggers.poller import Poller, in_thread, shared_poller
 
 _CANCEL_TRIES = 5
@@ -69,8 +69,8 @@ class SparkTrigger(BaseTrigger):
             if not ended:
                 await self._cancel(handle)
         except asyncio.CancelledError:
-            if self._has_work() and not hasattr(BaseTrigger, "on_kill") and not await self._still_deferred(unknown=True):
-                await self._cancel(handle)
+            if not hasattr(BaseTrigger, "on_kill"):
+                await _to_the_end(self._cancel_unless_waited_for(unknown=True))
             raise
         except ProviderError as error:
             yield self._event("error", str(error))
@@ -81,14 +81,8 @@ class SparkTrigger(BaseTrigger):
             yield self._event("ended") if ended else self._event("timeout", self._timeout_message(handle))
 
     async def on_kill(self) -> None:
-        """A user ended the task: cancel its job.
-
-        Airflow 3.3 calls it also when another triggerer has taken the trigger over; the task is then still deferred.
-        """
-        if self._has_work() and await self._still_deferred(unknown=False):
-            self.log.info("Another triggerer waits for %s now", self.handle)
-            return
-        await self._cancel(Handle.parse(self.handle))
+        """A user ended the task: cancel its job."""
+        await _to_the_end(self._cancel_unless_waited_for(unknown=False))
 
     async def _wait(self, handle: Handle, poller: Poller) -> bool:
         """True once there is nothing to wait for, False once the deadline has passed."""
@@ -128,17 +122,25 @@ class SparkTrigger(BaseTrigger):
                     raise
                 await asyncio.sleep(_CANCEL_PAUSE)
 
+    async def _cancel_unless_waited_for(self, *, unknown: bool) -> None:
+        """Airflow also stops a trigger that another triggerer has taken over; its task then still waits."""
+        if not self._has_work():
+            return
+        if await self._still_waits(unknown=unknown):
+            self.log.info("Another triggerer waits for %s now", self.handle)
+            return
+        await self._cancel(Handle.parse(self.handle))
+
     def _has_work(self) -> bool:
         """True when there is a job that this trigger may cancel."""
         return self.cancels and Handle.parse(self.handle).job is not None
 
-    async def _still_deferred(self, *, unknown: bool) -> bool:
-        """Whether Airflow still has the task as deferred; ``unknown`` when it does not say."""
+    async def _still_waits(self, *, unknown: bool) -> bool:
+        """Whether Airflow's task still waits for this job; ``unknown`` when it does not say."""
         if self.task_instance is None:
             return unknown
         try:
-            state = await asyncio.wait_for(in_thread(_state_in_airflow, self.task_instance), _ASK_AIRFLOW)
-            return bool(state == "deferred")
+            return bool(await asyncio.wait_for(in_thread(_waits_for, self.task_instance, self.handle), _ASK_AIRFLOW))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller knows what is safe
             self.log.warning("Airflow does not tell the task's state: %s", error)
             return unknown
@@ -155,14 +157,30 @@ class SparkTrigger(BaseTrigger):
         return TriggerEvent({**told, "cursor": self.cursor, "note": self.note})  # type: ignore[no-untyped-call]
 
 
-def _state_in_airflow(ti: Any) -> str | None:
+_TO_THE_END: set[asyncio.Task[None]] = set()
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do the work though its waiter is cancelled: each second until a trigger has stopped, Airflow cancels it again."""
+    task = asyncio.create_task(work)
+    _TO_THE_END.add(task)
+    task.add_done_callback(_TO_THE_END.discard)
+    await asyncio.shield(task)
+
+
+def _waits_for(ti: Any, job: str) -> bool:
+    """True when the task is deferred, and on this job: one that was cleared may be deferred again on its next job by now."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from airflow.sdk.execution_time.xcom import XCom
 
     states: dict[str, dict[str, str | None]] = RuntimeTaskInstance.get_task_states(
         dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
     )
     name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
-    return states.get(ti.run_id, {}).get(name)
+    if states.get(ti.run_id, {}).get(name) != "deferred":
+        return False
+    found = XCom.get_one(key=JOB_KEY, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+    return bool(found == job)
 
 
 def _cancel_now(handle: Handle) -> None:

@@ -83,30 +83,70 @@ def test_a_users_kill_cancels_also_through_passing_faults(service, cluster, monk
     assert service.clusters[home.cluster].jobs[job.job].state is JobState.CANCELLED
 
 
-@pytest.mark.parametrize(("state", "cancels"), [("failed", True), (None, True), ("deferred", False)])
-def test_a_trigger_that_another_triggerer_took_over_cancels_nothing(service, cluster, monkeypatch, state, cancels):
+@pytest.fixture
+def airflow_says(monkeypatch):
+    """A function that sets what Airflow's API server tells of the trigger's task: its state, and the job that it waits for."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from airflow.sdk.execution_time.xcom import XCom
 
-    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **asked: {"run": {"job_2": state}})
+    def say(trigger, state, job):
+        trigger.task_instance = SimpleNamespace(dag_id="d", task_id="job", run_id="run", map_index=2)
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **asked: {"run": {"job_2": state}})
+        monkeypatch.setattr(XCom, "get_one", lambda **asked: job)
+
+    return say
+
+
+TOLD = pytest.mark.parametrize(
+    ("state", "same_job", "cancels"),
+    [("failed", True, True), (None, False, True), ("deferred", False, True), ("deferred", True, False)],
+    ids=["marked", "cleared", "cleared and deferred again", "another triggerer took over"],
+)
+
+
+@TOLD
+def test_a_kill_cancels_unless_another_triggerer_took_over(service, cluster, airflow_says, state, same_job, cancels):
     _, (job,) = cluster(**FOREVER)
     trigger = SparkTrigger(str(job), 0.01)
-    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="job", run_id="run", map_index=2)
+    airflow_says(trigger, state, str(job) if same_job else None)
     asyncio.run(trigger.on_kill())
     assert service.calls["cancel"] == cancels
 
 
-@pytest.mark.parametrize(("state", "cancels"), [("failed", True), ("deferred", False)])
-def test_before_airflow_33_a_cancelled_trigger_asks_who_ended_it(service, cluster, monkeypatch, state, cancels):
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+def test_a_kill_that_airflow_cancels_again_and_again_still_cancels_the_job(service, cluster, monkeypatch):
+    """Airflow 3.3's triggerer cancels a trigger each second until it has stopped, also inside ``on_kill``."""
+    cancel = MemoryBackend.cancel
+
+    def slow_cancel(self, *args):
+        time.sleep(0.2)
+        cancel(self, *args)
+
+    monkeypatch.setattr(MemoryBackend, "cancel", slow_cancel)
+    home, (job,) = cluster(**FOREVER)
+
+    async def impatient():
+        kill = asyncio.create_task(SparkTrigger(str(job), 0.01).on_kill())
+        for _ in range(3):
+            await asyncio.sleep(0.02)
+            kill.cancel()
+        await asyncio.sleep(0.4)
+
+    asyncio.run(impatient())
+    assert service.clusters[home.cluster].jobs[job.job].state is JobState.CANCELLED
+
+
+@TOLD
+def test_before_airflow_33_a_cancelled_trigger_asks_who_ended_it(
+    service, cluster, airflow_says, monkeypatch, state, same_job, cancels
+):
     from airflow.triggers.base import BaseTrigger
 
     monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
-    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **asked: {"run": {"job": state}})
     _, (job,) = cluster(**FOREVER)
 
     async def cancelled():
         trigger = SparkTrigger(str(job), 0.01)
-        trigger.task_instance = SimpleNamespace(dag_id="d", task_id="job", run_id="run", map_index=-1)
+        airflow_says(trigger, state, str(job) if same_job else None)
         task = asyncio.create_task(first_event(trigger))
         await asyncio.sleep(0.1)
         task.cancel()
