@@ -1,0 +1,1 @@
+"""Programs that run where Spark runs. They import nothing of this package."""
