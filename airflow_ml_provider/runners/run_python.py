@@ -14,7 +14,10 @@ from pathlib import Path
 
 ERROR_VARIABLE = "AIRFLOW_ML_ERROR"
 SESSION_CONF_VARIABLE = "AIRFLOW_ML_SESSION_CONF"
-_CLASSIC_ONLY = ("JVM_ATTRIBUTE_NOT_SUPPORTED", "CONTEXT_UNAVAILABLE_FOR_REMOTE_CLIENT", "ONLY_SUPPORTED_WITH_SPARK_CLASSIC")
+_CLASSIC_ONLY = (
+    *("JVM_ATTRIBUTE_NOT_SUPPORTED", "CONTEXT_UNAVAILABLE_FOR_REMOTE_CLIENT", "ONLY_SUPPORTED_WITH_SPARK_CLASSIC"),
+    *("NOT_IMPLEMENTED", "MASTER_URL_NOT_SET"),
+)
 _CLASSIC_HINT = (
     "The program uses a part of PySpark that needs the driver's JVM in its own process, and it runs under Spark Connect: "
     'declare the program with api="classic"'

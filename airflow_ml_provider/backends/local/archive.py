@@ -1,0 +1,48 @@
+"""The class-data archive (AppCDS) that lets a JVM start in about half the time: one per JDK and Spark, made by the first cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from airflow_ml_provider.backends.local.java import Jdk
+
+_RETRY_AFTER = 24 * 3600.0
+_LEAST = 1 << 20
+
+
+class Archive:
+    """Where the archive is, whether it can be read, and whether this cluster shall make it.
+
+    :param cache: the folder that it is kept in.
+    """
+
+    def __init__(self, cache: Path, jdk: Jdk, spark_home: Path) -> None:
+        jars = [f"{path.name}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in sorted((spark_home / "jars").glob("*.jar"))]
+        key = hashlib.sha256("\n".join([str(jdk.home), jdk.version, str(spark_home), *jars]).encode()).hexdigest()[:16]
+        self._path = cache / f"{key}.jsa"
+        self._failed = cache / f"{key}.failed"
+
+    def readable(self) -> Path | None:
+        """The archive, if there is one."""
+        return self._path if self._path.is_file() else None
+
+    def wanted(self) -> bool:
+        """True when there is none, and making one has not just failed."""
+        with contextlib.suppress(FileNotFoundError):
+            return not self._path.is_file() and time.time() - self._failed.stat().st_mtime > _RETRY_AFTER
+        return not self._path.is_file()
+
+    def keep(self, recorded: Path) -> bool:
+        """Take over what a JVM wrote as it ended. Without a usable one, clusters start without."""
+        try:
+            if recorded.is_file() and recorded.stat().st_size > _LEAST:
+                os.replace(recorded, self._path)
+                return True
+            self._failed.touch()
+        except OSError:
+            recorded.unlink(missing_ok=True)
+        return False

@@ -1,0 +1,258 @@
+"""The calls of the local backend. Each reads or writes files that the cluster's supervisor shares."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from airflow_ml_provider.backends.local import supervisor, translate
+from airflow_ml_provider.backends.local.commands import inherited_environment
+from airflow_ml_provider.backends.local.java import find_jdk
+from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, Root, appear, make_folder, read_json, write_json
+from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
+from airflow_ml_provider.core.errors import AccessDenied, CapacityError, ConfigurationError, NotFound, ServiceError, SpecError
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
+from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
+
+_ON_THIS_MACHINE = "it is made of processes on this machine"
+_LAUNCH_LIMIT = 60.0
+_UNLAUNCHED_LIMIT = 60.0
+_KEEP_ENDED = 7 * 24 * 3600.0
+_PAGE = 256 * 1024
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class LocalBackend:
+    """Spark on this machine.
+
+    :param root: the folder of the clusters' state; made with mode 0700 when it is missing.
+    """
+
+    name: ClassVar[str] = "local"
+    limits: ClassVar[Mapping[Feature, str]] = {
+        Feature.AUTOSCALING: f"{_ON_THIS_MACHINE}: set workers",
+        Feature.GPUS: f"{_ON_THIS_MACHINE}, and programs see the GPUs that it has",
+        Feature.INSTANCE_TYPE: f"{_ON_THIS_MACHINE}: set cores and memory",
+        Feature.SPOT: _ON_THIS_MACHINE,
+    }
+    programs: ClassVar[frozenset[type[Spec]]] = frozenset({PythonFile, PythonCode})
+
+    def __init__(self, root: Path) -> None:
+        self.root = Root(Path(root))
+
+    def plan_cluster(self, spec: ClusterSpec) -> Plan:
+        refuse_unsupported(self, spec)
+        _refuse_other_spark(spec.spark_version)
+        return translate.plan_cluster(spec)
+
+    def plan_job(self, spec: JobSpec) -> Plan:
+        return translate.plan_job(spec)
+
+    def check(self) -> str:
+        """What the Test button asks: whether a cluster could start here."""
+        jdk, home = find_jdk(), supervisor.spark_home()
+        with _translated():
+            make_folder(self.root.clusters)
+        return f"Spark in {home}, Java {jdk.version} in {jdk.home}"
+
+    def create(self, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
+        cluster = f"c-{token}"
+        folder = self.root.cluster(cluster)
+        with _translated():
+            if not folder.path.exists():
+                _check_machine(plan)
+                make_folder(self.root.path)
+                make_folder(self.root.clusters)
+                self._forget_old()
+                appear(folder.path, {"plan.json": plan, "secrets.json": secrets} if secrets else {"plan.json": plan})
+            if not folder.status.exists():
+                self._launch(folder)
+        return cluster
+
+    def describe(self, clusters: Collection[str]) -> dict[str, ClusterStatus]:
+        with _translated():
+            return {cluster: self._describe(cluster) for cluster in clusters}
+
+    def terminate(self, cluster: str) -> None:
+        with _translated():
+            if self._known(cluster):
+                folder = self.root.cluster(cluster)
+                folder.terminate.touch()
+                folder.nudge()
+
+    def owned(self) -> Iterator[OwnedCluster]:
+        for cluster, folder in self.root.cluster_folders():
+            state = self._describe(cluster).state
+            plan = read_json(folder.plan)
+            if plan and state not in (ClusterState.TERMINATED, ClusterState.FAILED):
+                made = (read_json(folder.status) or {}).get("created_at")
+                created = datetime.fromisoformat(made) if made else datetime.fromtimestamp(folder.plan.stat().st_mtime).astimezone()
+                yield OwnedCluster(cluster, plan["name"], state, created, plan["tags"])
+
+    def submit(self, cluster: str, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
+        job = f"j-{token}"
+        folder = self.root.cluster(cluster)
+        with _translated():
+            if self._known(cluster) and folder.job(job).path.exists():
+                return job
+            if self._describe(cluster).state.ended:
+                raise NotFound(f"cluster {cluster} has ended: create another one")
+            _check_program(plan)
+            make_folder(folder.jobs)
+            appear(folder.job(job).path, {"plan.json": plan, "secrets.json": secrets} if secrets else {"plan.json": plan})
+            folder.nudge()
+        return job
+
+    def poll(self, cluster: str, jobs: Collection[str]) -> dict[str, JobStatus]:
+        with _translated():
+            return {job: self._poll(cluster, job) for job in jobs}
+
+    def cancel(self, cluster: str, job: str) -> None:
+        with _translated():
+            if found := self._job(cluster, job):
+                found.cancel.touch()
+                self.root.cluster(cluster).nudge()
+
+    def logs(self, cluster: str, job: str, *, after: str | None = None) -> LogPage:
+        with _translated():
+            found = self._job(cluster, job)
+            ended = found is not None and self._poll(cluster, job).state.ended
+            return _page(found.log, int(after or 0), to_the_end=ended) if found else LogPage(cursor=after)
+
+    def _launch(self, folder: ClusterFolder) -> None:
+        """Start the supervisor; it is there when this returns."""
+        command = [sys.executable, "-m", supervisor.__name__, str(folder.path.absolute()), str(self.root.cache.absolute())]
+        log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            env = inherited_environment(os.environ)
+            done = subprocess.run(
+                command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=_LAUNCH_LIMIT, check=False
+            )
+        finally:
+            os.close(log)
+        if done.returncode:
+            raise ServiceError(f"the supervisor did not start: {folder.log.read_text(errors='replace').strip()[-500:]}")
+
+    def _describe(self, cluster: str) -> ClusterStatus:
+        if not self._known(cluster):
+            return ClusterStatus(ClusterState.TERMINATED, message="no such cluster")
+        folder = self.root.cluster(cluster)
+        recorded = self._recorded(folder)
+        state = translate.cluster_state(recorded["state"])
+        if folder.terminate.exists() and not state.ended:
+            state = ClusterState.TERMINATING
+        started = recorded.get("started_at")
+        urls = {"connect_url": recorded.get("connect_url"), "ui_url": recorded.get("ui_url")}
+        return ClusterStatus(state, recorded["message"], **urls, started_at=datetime.fromisoformat(started) if started else None)
+
+    def _recorded(self, folder: ClusterFolder) -> dict[str, Any]:
+        """What the supervisor wrote last, unless it is gone without a last word."""
+        held = folder.is_held()
+        found = read_json(folder.status) or {"state": ClusterState.PENDING, "message": ""}
+        if held or found["state"] in (ClusterState.TERMINATED, ClusterState.FAILED):
+            return found
+        if not folder.status.exists() and time.time() - folder.plan.stat().st_mtime < _UNLAUNCHED_LIMIT:
+            return found
+        found |= {"state": ClusterState.FAILED, "message": "its supervisor is gone: the machine was restarted, or all was killed"}
+        write_json(folder.status, found)
+        folder.clear()
+        return found
+
+    def _poll(self, cluster: str, job: str) -> JobStatus:
+        found = self._job(cluster, job)
+        if found is None:
+            return JobStatus(JobState.CANCELLED, message="no such job")
+        whole = self._describe(cluster)
+        recorded = read_json(found.status) or {"state": JobState.PENDING, "message": ""}
+        state = translate.job_state(recorded["state"])
+        if not state.ended and whole.state in (ClusterState.TERMINATED, ClusterState.FAILED):
+            state = JobState.FAILED if whole.state is ClusterState.FAILED else JobState.CANCELLED
+            recorded["message"] = f"the cluster ended: {whole.message}"
+        result = json.loads(found.result.read_bytes()) if state is JobState.SUCCEEDED and found.result.exists() else None
+        times = {key: datetime.fromisoformat(recorded[key]) for key in ("started_at", "ended_at") if recorded.get(key)}
+        return JobStatus(state, recorded["message"], result=result, ui_url=whole.ui_url, **times)
+
+    def _known(self, cluster: str) -> bool:
+        return translate.is_id(cluster) and self.root.cluster(cluster).plan.exists()
+
+    def _job(self, cluster: str, job: str) -> JobFolder | None:
+        if not self._known(cluster) or not translate.is_id(job):
+            return None
+        found = self.root.cluster(cluster).job(job)
+        return found if found.plan.exists() else None
+
+    def _forget_old(self) -> None:
+        """Remove what is left of clusters that ended a week ago."""
+        for _, folder in self.root.cluster_folders():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - folder.status.stat().st_mtime > _KEEP_ENDED and not folder.is_held():
+                    shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def _page(log: Path, offset: int, *, to_the_end: bool) -> LogPage:
+    """Whole lines from ``offset`` on; the last line may lack its end once nobody writes any more, or when it fills the page."""
+    try:
+        with log.open("rb") as file:
+            file.seek(offset)
+            data = file.read(_PAGE)
+    except FileNotFoundError:
+        return LogPage(cursor=None if not offset else str(offset))
+    end = len(data) if (to_the_end and len(data) < _PAGE) else data.rfind(b"\n") + 1
+    if not end and len(data) == _PAGE:
+        end = len(data)
+    lines = data[:end].decode("utf-8", errors="replace").split("\n")
+    return LogPage(tuple(lines if lines[-1] else lines[:-1]), cursor=str(offset + end))
+
+
+def _check_machine(plan: Plan) -> None:
+    if sys.platform != "linux":
+        raise ConfigurationError(f"the local backend runs on Linux, and this is {sys.platform}: use a container")
+    find_jdk({**os.environ, **plan["env"]})
+    supervisor.spark_home()
+    needed, there = translate.memory_needed(plan), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
+    if needed > there:
+        raise CapacityError(f"driver.memory and worker.memory: got {needed} MiB in all: this machine has {there} MiB")
+
+
+def _check_program(plan: Plan) -> None:
+    program = plan["program"]
+    if program["kind"] == "python_file" and not Path(program["path"]).is_file():
+        raise SpecError(f"JobSpec.program.path: got {program['path']!r}: there is no such file")
+
+
+def _refuse_other_spark(asked: str | None) -> None:
+    if asked is None:
+        return
+    from importlib.metadata import version
+
+    installed = version("pyspark")
+    if installed != asked and not installed.startswith(f"{asked}."):
+        fix = f"leave it out, or: pip install pyspark=={asked}" + ("" if asked.count(".") > 1 else ".*")
+        raise SpecError(f"ClusterSpec.spark_version: got {asked!r}: the installed PySpark is {installed}: {fix}")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The operating system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename or 'the state folder'}: {error.strerror}"
+        if error.errno in _FULL:
+            raise CapacityError(f"{where}: make room, or give the connection another staging_uri") from error
+        if isinstance(error, PermissionError):
+            raise AccessDenied(f"{where}: let this user write there, or give the connection another staging_uri") from error
+        raise ServiceError(where) from error
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(f"the supervisor did not start in {error.timeout:g} s") from error

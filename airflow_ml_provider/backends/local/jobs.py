@@ -1,0 +1,162 @@
+"""One job while it runs: how it is started, ended, and what became of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from airflow_ml_provider.backends.local import commands
+from airflow_ml_provider.backends.local.daemons import Daemons, how
+from airflow_ml_provider.backends.local.forking import Forking
+from airflow_ml_provider.backends.local.layout import JobFolder, read_json, write_json
+from airflow_ml_provider.backends.local.processes import JOB_MARK, end_all, of_job, spawn
+from airflow_ml_provider.core.backend import Plan
+from airflow_ml_provider.core.spec import JobSpec
+from airflow_ml_provider.core.state import JobState
+from airflow_ml_provider.runners import run_python
+
+CANCEL_GRACE = 3.0
+_LARGEST_RESULT = 16 << 20
+_READ_AT_START = ("PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "ARROW_", "MALLOC_", "GLIBC_")
+
+
+def now() -> str:
+    """This moment, as statuses record it."""
+    return datetime.now(tz=UTC).isoformat()
+
+
+@dataclass
+class Job:
+    """A job that the supervisor has taken up.
+
+    :param root: process id of its first process, once known.
+    :param verdict: the state and the reason that ending it by force will leave.
+    """
+
+    id: str
+    folder: JobFolder
+    plan: Plan
+    began: float = field(default_factory=time.monotonic)
+    started_at: str = field(default_factory=now)
+    session: str = field(default_factory=lambda: str(uuid.uuid4()))
+    root: int | None = None
+    verdict: tuple[JobState, str] | None = None
+
+    @classmethod
+    def take_up(cls, job: str, folder: JobFolder) -> Job:
+        """Read a job's plan and make its scratch folder."""
+        shutil.rmtree(folder.scratch, ignore_errors=True)
+        folder.scratch.mkdir(mode=0o700)
+        found = cls(job, folder, read_json(folder.plan) or {})
+        found.record(JobState.RUNNING)
+        return found
+
+    @property
+    def classic(self) -> bool:
+        return bool(self.plan["program"]["api"] == "classic")
+
+    @property
+    def overdue(self) -> bool:
+        return self.plan["timeout"] is not None and time.monotonic() - self.began > self.plan["timeout"]
+
+    def start(self, daemons: Daemons, forking: Forking, base: Mapping[str, str]) -> None:
+        """Start it: forked from the warm parent where it may be, else a process of its own; classic with a JVM of its own."""
+        env = self._environment(base, daemons)
+        program, args = self._program(), list(self.plan["program"]["args"])
+        if self.classic:
+            self.root = self._start_classic(daemons, env, [str(program), *args])
+        elif self._may_be_forked(env, base):
+            where = {"cwd": str(self.folder.scratch), "log": str(self.folder.log)}
+            forking.ask(id=self.id, program=str(program), args=args, env=env, **where)
+        else:
+            python = self.plan["python"] or base["PYSPARK_PYTHON"]
+            self.root = self._spawn([python, run_python.__file__, str(program), *args], env)
+
+    def finish(self, code: int) -> None:
+        """Record what became of it, from its exit code."""
+        state, message = self.verdict or self._outcome(code)
+        self.record(state, message)
+        shutil.rmtree(self.folder.scratch, ignore_errors=True)
+        self.folder.secrets.unlink(missing_ok=True)
+
+    def end_tree(self, *, grace: float = 0.0) -> bool:
+        """Kill every process of it; True when none is left."""
+        return self.root is None or end_all(partial(of_job, self.id, self.root), grace=grace)
+
+    def record(self, state: JobState, message: str = "") -> None:
+        """Write its status."""
+        ended = {"ended_at": now()} if state.ended else {}
+        write_json(self.folder.status, {"state": state, "message": message, "started_at": self.started_at, **ended})
+
+    def _outcome(self, code: int) -> tuple[JobState, str]:
+        if code:
+            noted = read_json(self.folder.error)
+            killed = " (a signal 9 that nobody sent is the kernel's when memory runs out)" if code == -9 else ""
+            return JobState.FAILED, noted["message"] if noted else f"the program ended {how(code)}{killed}"
+        problem = wrong_result(self.folder.result)
+        return (JobState.FAILED, problem) if problem else (JobState.SUCCEEDED, "")
+
+    def _program(self) -> Path:
+        program = self.plan["program"]
+        if program["kind"] == "python_file":
+            return Path(program["path"])
+        path = self.folder.path / "program.py"
+        path.write_text(program["source"], encoding="utf-8")
+        return path
+
+    def _environment(self, base: Mapping[str, str], daemons: Daemons) -> dict[str, str]:
+        conf = {} if self.classic else self.plan["spark_conf"]
+        env = {
+            **base,
+            **self.plan["env"],
+            **(read_json(self.folder.secrets) or {}),
+            JOB_MARK: self.id,
+            JobSpec.RESULT_VARIABLE: str(self.folder.result),
+            run_python.ERROR_VARIABLE: str(self.folder.error),
+            **({run_python.SESSION_CONF_VARIABLE: json.dumps(conf)} if conf else {}),
+        }
+        return env if self.classic else commands.connect_environment(env, daemons.site, daemons.port or 0, self.session)
+
+    def _may_be_forked(self, env: Mapping[str, str], base: Mapping[str, str]) -> bool:
+        """False when it asks for another interpreter, or for variables that only a new one reads."""
+        differing = {key for key in env if env[key] != base.get(key)}
+        other = self.plan["python"] not in (None, sys.executable) or base["PYSPARK_PYTHON"] != sys.executable
+        return not other and not any(key.startswith(_READ_AT_START) for key in differing)
+
+    def _start_classic(self, daemons: Daemons, env: dict[str, str], program: list[str]) -> int:
+        properties = commands.classic_properties(daemons.conf, daemons.master_url or "", self.plan)
+        path = daemons.write_properties(self.id, properties)
+        memory = self.plan["spark_conf"].get("spark.driver.memory", daemons.memory)
+        python = self.plan["python"] or env["PYSPARK_PYTHON"]
+        env |= {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
+        runner = [run_python.__file__, *program]
+        return self._spawn(commands.classic_command(daemons.made_of, daemons.site, path, memory, properties, runner), env)
+
+    def _spawn(self, command: list[str], env: Mapping[str, str]) -> int:
+        return spawn(command, env=env, log=self.folder.log, cwd=self.folder.scratch).pid
+
+
+def wrong_result(path: Path) -> str:
+    """What is wrong with the document that a program handed back; nothing when there is none."""
+    if not path.exists():
+        return ""
+    if path.stat().st_size > _LARGEST_RESULT:
+        return f"the result has {path.stat().st_size} bytes: takes at most {_LARGEST_RESULT}: store it, and hand back where"
+    try:
+        json.loads(path.read_bytes(), parse_constant=_refuse)
+    except ValueError as error:
+        return f"the result is no JSON: {error}"
+    return ""
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number: hand back null or text in its place")

@@ -1,0 +1,338 @@
+"""The process that owns a cluster: it starts the daemons and the jobs, enforces the limits, and ends everything.
+
+``python -m airflow_ml_provider.backends.local.supervisor FOLDER`` returns as soon as the supervisor holds the cluster's lock. Two
+processes remain: the supervisor, and a guard above it that inherits every orphan and so can end what a killed supervisor leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import selectors
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from airflow_ml_provider.backends.local import commands
+from airflow_ml_provider.backends.local.archive import Archive
+from airflow_ml_provider.backends.local.commands import Installation, Site
+from airflow_ml_provider.backends.local.daemons import Daemons, tail
+from airflow_ml_provider.backends.local.forking import Forking
+from airflow_ml_provider.backends.local.java import find_jdk, with_shim
+from airflow_ml_provider.backends.local.jobs import CANCEL_GRACE, Job, now
+from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, make_folder, read_json, write_json
+from airflow_ml_provider.backends.local.processes import adopt_orphans, descendants, die_with_parent, end_all, reap
+from airflow_ml_provider.core.errors import ClusterFailed, ConfigurationError
+from airflow_ml_provider.core.state import ClusterState, JobState
+
+_STARTING_TICK = 0.05
+_TICK = 1.0
+_START_LIMIT = 300.0
+_STOP_GRACE = 5.0
+_RECORD_GRACE = 90.0
+
+
+class Ending(Exception):
+    """The cluster ends now, for a reason that is no fault."""
+
+
+class Supervisor:
+    """One cluster from its first process to its last."""
+
+    def __init__(self, folder: ClusterFolder, cache: Path) -> None:
+        self.folder = folder
+        self.cache = cache
+        self.plan = read_json(folder.plan) or {}
+        self.born = time.monotonic()
+        self.busy = self.born
+        self.ready = False
+        self.jobs: dict[str, Job] = {}
+        self.seen: set[str] = set()
+        self.record: Path | None = None
+
+    def run(self) -> None:
+        """Supervise until the end, and leave nothing behind."""
+        state, message = ClusterState.TERMINATED, ""
+        try:
+            self._prepare()
+            self._loop()
+        except Ending as ending:
+            message = str(ending)
+        except (ClusterFailed, ConfigurationError) as error:
+            state, message = ClusterState.FAILED, str(error)
+        except OSError as error:
+            state, message = ClusterState.FAILED, f"{error.strerror}: {error.filename or self.folder.path}"
+            traceback.print_exc()
+        except Exception as error:
+            state, message = ClusterState.FAILED, f"the supervisor failed: {error!r}"
+            traceback.print_exc()
+        self._end(state, message)
+
+    def _prepare(self) -> None:
+        scratch = self.folder.scratch
+        for name in ("tmp", "local", "work"):
+            make_folder(scratch / name)
+        self.site = Site(scratch, token=secrets.token_urlsafe(32), rpc_secret=secrets.token_urlsafe(32))
+        self.site.logging.write_text(commands.LOGGING, encoding="utf-8")
+        made_of = self._installation()
+        python = self.plan["python"] or sys.executable
+        self.env = commands.cluster_environment(self.plan, dict(os.environ), made_of, self.site, python)
+        memory = commands.driver_memory(self.plan, _machine_mib())
+        conf = commands.common_properties(self.plan, self.site, read_json(self.folder.secrets) or {})
+        self.daemons = Daemons(self.plan, made_of, self.site, self.env, memory, conf)
+        self._new_forking()
+
+    def _installation(self) -> Installation:
+        home = spark_home()
+        jdk = with_shim(find_jdk({**os.environ, **self.plan["env"]}), make_folder(self.cache))
+        self.archive = Archive(self.cache, jdk, home)
+        readable = self.archive.readable()
+        if self.archive.wanted():
+            self.record = self.folder.scratch / "classes.jsa"
+        return Installation(jdk.java, home, readable, self.record)
+
+    def _new_forking(self) -> None:
+        log = self.folder.scratch / "warm-parent.log"
+        self.forking = Forking(env=self.env, log=log, cwd=self.folder.scratch)
+
+    def _loop(self) -> None:
+        woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._asked_by_signal)
+        nudge = self.folder.open_nudge()
+        with selectors.DefaultSelector() as selector:
+            selector.register(woken, selectors.EVENT_READ, lambda: _drain(woken))
+            selector.register(nudge, selectors.EVENT_READ, lambda: _drain(nudge))
+            while True:
+                self._turn(selector)
+
+    def _turn(self, selector: selectors.BaseSelector) -> None:
+        channel = self.forking
+        selector.register(channel, selectors.EVENT_READ, self._hear)
+        for key, _ in selector.select(_TICK if self.ready else _STARTING_TICK):
+            key.data()
+        selector.unregister(channel)
+        self._note_ends(reap())
+        if self.folder.terminate.exists():
+            raise Ending("terminated on request")
+        if self.ready:
+            self._look_for_jobs()
+        else:
+            self._start_up()
+        self._enforce_limits()
+
+    def _asked_by_signal(self, *_: Any) -> None:
+        self.folder.terminate.touch()
+
+    def _start_up(self) -> None:
+        if time.monotonic() - self.born > _START_LIMIT:
+            log = self.daemons.connect.log if self.daemons.connect else self.folder.log
+            raise ClusterFailed(f"it did not start in {_START_LIMIT:g} s: {self.daemons.cause(log)}")
+        if self.daemons.advance() and self.forking.ready and "warm-up" not in self.seen:
+            self.seen.add("warm-up")
+            self._ask_task("warm-up", "warm_up", "warm-up")
+
+    def _become_ready(self, code: int) -> None:
+        if code:
+            log = tail(self.folder.scratch / "warm-up.log").strip().splitlines()
+            raise ClusterFailed(f"the first query failed: {log[-1] if log else self.daemons.cause(self.folder.log)}")
+        self.ready = True
+        self.busy = time.monotonic()
+        url = f"sc://localhost:{self.daemons.port}"
+        self._record(ClusterState.RUNNING, connect_url=url, ui_url=self.daemons.ui_url, started_at=now())
+        self._look_for_jobs()
+        self.forking.ask(preload=True)
+
+    def _ask_task(self, name: str, task: str, session: str) -> None:
+        env = commands.connect_environment(self.env, self.site, self.daemons.port or 0, session if session != name else _session())
+        log = self.folder.scratch / f"{task.replace('_', '-')}.log"
+        self.forking.ask(id=name, task=task, env=env, cwd=str(self.folder.scratch), log=str(log))
+
+    def _hear(self) -> None:
+        for answer in self.forking.answers():
+            name = answer.get("id", "")
+            if "pid" in answer and name in self.jobs:
+                self.jobs[name].root = answer["pid"]
+            elif "exit" in answer and name == "warm-up":
+                self._become_ready(answer["exit"])
+            elif "exit" in answer and name in self.jobs:
+                self._job_ended(self.jobs[name], answer["exit"])
+
+    def _note_ends(self, ended: dict[int, int]) -> None:
+        for pid, code in ended.items():
+            self.daemons.ended(pid, code)
+            if pid == self.forking.process.pid:
+                self._warm_parent_ended(code)
+            for job in [job for job in self.jobs.values() if job.root == pid]:
+                self._job_ended(job, code)
+
+    def _warm_parent_ended(self, code: int) -> None:
+        """It takes its jobs with it. Another one serves the next jobs."""
+        if not self.ready:
+            said = tail(self.folder.scratch / "warm-parent.log").strip().splitlines()
+            raise ClusterFailed(f"PySpark could not be imported: {said[-1] if said else f'exit code {code}'}")
+        self.forking.close()
+        for job in [job for job in self.jobs.values() if not job.classic]:
+            job.verdict = job.verdict or (JobState.FAILED, "the process that it was forked from was killed")
+            self._job_ended(job, -signal.SIGKILL)
+        self._new_forking()
+
+    def _look_for_jobs(self) -> None:
+        for job, folder in self.folder.job_folders():
+            if job not in self.seen:
+                self.seen.add(job)
+                self._take_up(job, folder)
+        for running in list(self.jobs.values()):
+            if running.folder.cancel.exists():
+                self._stop_job(running, JobState.CANCELLED, "cancelled on request")
+            elif running.overdue:
+                self._stop_job(running, JobState.FAILED, f"the timeout of {running.plan['timeout']:g} s has passed")
+
+    def _take_up(self, job: str, folder: JobFolder) -> None:
+        taken = Job.take_up(job, folder)
+        self.jobs[job] = taken
+        try:
+            taken.start(self.daemons, self.forking, self.env)
+        except OSError as error:
+            taken.verdict = (JobState.FAILED, f"it could not be started: {error}")
+            self._job_ended(taken, 1)
+
+    def _stop_job(self, job: Job, state: JobState, message: str) -> None:
+        if job.root is None and not job.classic:
+            return  # the warm parent is about to tell its process id
+        job.verdict = (state, message)
+        job.end_tree(grace=CANCEL_GRACE)
+        self._job_ended(job, -signal.SIGKILL)
+        if not job.classic:
+            self._ask_task(f"interrupt-{job.id}", "interrupt", job.session)
+
+    def _job_ended(self, job: Job, code: int) -> None:
+        if self.jobs.pop(job.id, None) is None:
+            return
+        job.end_tree()
+        if code < 0 and not job.classic and job.verdict is None:
+            self._ask_task(f"interrupt-{job.id}", "interrupt", job.session)
+        job.finish(code)
+        self.busy = time.monotonic()
+
+    def _enforce_limits(self) -> None:
+        if self.jobs or not self.ready:
+            self.busy = time.monotonic()
+        for limit, since in (("idle_timeout", self.busy), ("max_lifetime", self.born)):
+            seconds = self.plan[limit]
+            if seconds is not None and time.monotonic() - since > seconds:
+                raise Ending(f"{limit} of {seconds:g} s has passed")
+
+    def _record(self, state: ClusterState, message: str = "", **more: Any) -> None:
+        known = read_json(self.folder.status) or {}
+        write_json(self.folder.status, {**known, "state": state, "message": message, **more})
+
+    def _end(self, state: ClusterState, message: str) -> None:
+        """End every process, then every job, then say so."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _try(lambda: self._record(ClusterState.TERMINATING, message))
+        recording = self.record is not None and self.ready and state is ClusterState.TERMINATED
+        if recording:
+            self._stop_recorder()
+        end_all(descendants, grace=0.0 if recording or not self.ready else _STOP_GRACE)
+        close(self.folder, state, message)
+
+    def _stop_recorder(self) -> None:
+        """The first cluster's server writes the archive while it ends; nothing else may hold it up."""
+        server = self.daemons.connect
+        if server is None or self.record is None:
+            return
+        others = [process for process in descendants() if process.pid != server.process.pid]
+        for process in others:
+            _try(process.kill)
+        end_all(lambda: [process for process in descendants() if process.pid == server.process.pid], grace=_RECORD_GRACE, limit=2 * _RECORD_GRACE)
+        self.archive.keep(self.record)
+
+
+def close(folder: ClusterFolder, state: ClusterState, message: str) -> None:
+    """Write what became of an ended cluster and of the jobs that it did not finish, and remove the rest."""
+    job_state = JobState.FAILED if state is ClusterState.FAILED else JobState.CANCELLED
+    folder.clear()
+    for _, job in folder.job_folders():
+        found = read_json(job.status) or {}
+        if not JobState(found.get("state", JobState.PENDING)).ended:
+            write_json(job.status, {**found, "state": job_state, "message": f"the cluster ended: {message}", "ended_at": now()})
+    known = read_json(folder.status) or {}
+    write_json(folder.status, {**known, "state": state, "message": message})
+
+
+def spark_home() -> Path:
+    """PySpark's folder; :class:`ConfigurationError` when it has no Spark in it."""
+    found = find_spec("pyspark")
+    for folder in found.submodule_search_locations or () if found else ():
+        if (Path(folder) / "jars").is_dir():
+            return Path(folder)
+    raise ConfigurationError('PySpark is not installed with Spark in it: pip install "airflow-ml-provider[local]"')
+
+
+def main(folder: ClusterFolder, cache: Path) -> None:
+    """Become a daemon: the caller's process returns, a guard and the supervisor below it live on."""
+    if folder.hold() is None or folder.status.exists():
+        return
+    write_json(folder.status, {"state": ClusterState.PENDING, "message": "", "created_at": now()})
+    if os.fork():
+        return
+    os.setsid()
+    os.chdir("/")
+    adopt_orphans()
+    supervisor = os.fork()
+    if supervisor:
+        _guard(folder, supervisor)
+        return
+    os.setsid()
+    die_with_parent(signal.SIGTERM)
+    adopt_orphans()
+    Supervisor(folder, cache).run()
+
+
+def _guard(folder: ClusterFolder, supervisor: int) -> None:
+    """Wait for the supervisor's end, and finish its work if it was killed."""
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(supervisor, signal.SIGTERM))
+    code = _wait_for(supervisor)
+    end_all(descendants)
+    if code:
+        close(folder, ClusterState.FAILED, f"its supervisor was killed by signal {-code}" if code < 0 else "its supervisor failed")
+
+
+def _wait_for(pid: int) -> int:
+    while True:
+        ended, status = os.waitpid(-1, 0)
+        if ended == pid:
+            return os.waitstatus_to_exitcode(status)
+
+
+def _machine_mib() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
+
+
+def _session() -> str:
+    import uuid
+
+    return str(uuid.uuid4())
+
+
+def _drain(handle: int) -> None:
+    os.read(handle, 4096)
+
+
+def _try(call: Callable[[], Any]) -> None:
+    """Do what may fail while the cluster ends anyway; a traceback goes to the supervisor's log."""
+    try:
+        call()
+    except Exception:
+        traceback.print_exc()
+
+
+if __name__ == "__main__":
+    main(ClusterFolder(Path(sys.argv[1])), Path(sys.argv[2]))
