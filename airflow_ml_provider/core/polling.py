@@ -46,7 +46,7 @@ def backoff(interval: float, faults: int) -> float:
     if not faults:
         return interval
     ceiling: float = min(MAX_BACKOFF, max(interval, 1.0) * 2.0 ** min(faults, 16))
-    return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - spreads load, guards nothing
+    return random.uniform(ceiling / 2, ceiling)
 
 
 def _sentence(kind: str, handle: str, state: ClusterState | JobState, message: str) -> str:

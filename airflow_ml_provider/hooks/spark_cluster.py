@@ -78,7 +78,7 @@ def _local_root(connection: ClusterConnection) -> Path:
 
 
 SERVICES: dict[str, Service] = {
-    "local": Service(_build_local, poll_interval=1.0),
+    "local": Service(_build_local, poll_interval=0.25),
     "memory": Service(_build_memory, poll_interval=0.05),
 }
 

@@ -34,7 +34,7 @@ def run(program: str, args: list[str]) -> int:
         runpy.run_path(program, run_name="__main__")
     except SystemExit as end:
         return _exit_code(end)
-    except BaseException as error:  # whatever a program raises ends it
+    except BaseException as error:  # noqa: BLE001 - whatever a program raises ends it
         _report(error)
         return 1
     finally:
@@ -61,7 +61,7 @@ def _close_session() -> None:
     try:
         for session in {module.SparkSession.getActiveSession(), module.SparkSession._default_session} - {None}:
             session.stop()
-    except Exception as error:  # the program's own outcome counts, and the server forgets idle sessions
+    except Exception as error:  # noqa: BLE001 - the program's own outcome counts, and the server forgets idle sessions
         print(f"The Spark session did not close: {error}", file=sys.stderr)
 
 

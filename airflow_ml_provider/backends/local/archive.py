@@ -21,7 +21,9 @@ class Archive:
     """
 
     def __init__(self, cache: Path, jdk: Jdk, spark_home: Path) -> None:
-        jars = [f"{path.name}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in sorted((spark_home / "jars").glob("*.jar"))]
+        jars = [
+            f"{path.name}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in sorted((spark_home / "jars").glob("*.jar"))
+        ]
         key = hashlib.sha256("\n".join([str(jdk.home), jdk.version, str(spark_home), *jars]).encode()).hexdigest()[:16]
         self._path = cache / f"{key}.jsa"
         self._failed = cache / f"{key}.failed"

@@ -97,7 +97,9 @@ class LocalBackend:
             plan = read_json(folder.plan)
             if plan and state not in (ClusterState.TERMINATED, ClusterState.FAILED):
                 made = (read_json(folder.status) or {}).get("created_at")
-                created = datetime.fromisoformat(made) if made else datetime.fromtimestamp(folder.plan.stat().st_mtime).astimezone()
+                created = (
+                    datetime.fromisoformat(made) if made else datetime.fromtimestamp(folder.plan.stat().st_mtime).astimezone()
+                )
                 yield OwnedCluster(cluster, plan["name"], state, created, plan["tags"])
 
     def submit(self, cluster: str, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
@@ -181,7 +183,7 @@ class LocalBackend:
             recorded["message"] = f"the cluster ended: {whole.message}"
         result = json.loads(found.result.read_bytes()) if state is JobState.SUCCEEDED and found.result.exists() else None
         times = {key: datetime.fromisoformat(recorded[key]) for key in ("started_at", "ended_at") if recorded.get(key)}
-        return JobStatus(state, recorded["message"], result=result, ui_url=whole.ui_url, **times)
+        return JobStatus(state, recorded["message"], result=result, ui_url=recorded.get("ui_url"), **times)
 
     def _known(self, cluster: str) -> bool:
         return translate.is_id(cluster) and self.root.cluster(cluster).plan.exists()

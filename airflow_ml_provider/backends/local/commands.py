@@ -102,10 +102,17 @@ def cluster_environment(plan: Plan, base: Mapping[str, str], made_of: Installati
         "JAVA_HOME": str(made_of.java.parent.parent),
         "SPARK_HOME": str(made_of.spark_home),
         "SPARK_LOCAL_IP": LOOPBACK,
+        "SPARK_SCALA_VERSION": scala_version(made_of.spark_home),
         "PYSPARK_PYTHON": python,
         "PYSPARK_DRIVER_PYTHON": python,
         "TMPDIR": str(site.scratch / "tmp"),
     }
+
+
+def scala_version(spark_home: Path) -> str:
+    """What Spark's shell scripts tell its launcher, which a worker asks before it starts an executor."""
+    core = next(iter(sorted((spark_home / "jars").glob("spark-core_*.jar"))), None)
+    return core.name.partition("_")[2].partition("-")[0] if core else "2.13"
 
 
 def connect_environment(base: Mapping[str, str], site: Site, port: int, session: str) -> dict[str, str]:

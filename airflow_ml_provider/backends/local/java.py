@@ -102,9 +102,7 @@ def _release(home: Path) -> str:
     path = home / "release"
     if path.is_file():
         return path.read_text(encoding="utf-8", errors="replace")
-    found = subprocess.run(  # noqa: S603 - the JDK that the user named
-        [home / "bin" / "java", "-version"], capture_output=True, text=True, timeout=60, check=False
-    )
+    found = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, timeout=60, check=False)
     return found.stderr
 
 

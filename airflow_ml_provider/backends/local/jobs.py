@@ -26,7 +26,10 @@ from airflow_ml_provider.runners import run_python
 
 CANCEL_GRACE = 3.0
 _LARGEST_RESULT = 16 << 20
-_READ_AT_START = ("PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "ARROW_", "MALLOC_", "GLIBC_")
+_READ_AT_START = (
+    *("PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "ARROW_", "MALLOC_", "GLIBC_"),
+    *("MPL", "MLFLOW_CONFIGURE_", "MLFLOW_LOGGING_"),
+)
 
 
 def now() -> str:
@@ -48,15 +51,21 @@ class Job:
     began: float = field(default_factory=time.monotonic)
     started_at: str = field(default_factory=now)
     session: str = field(default_factory=lambda: str(uuid.uuid4()))
+    ui_url: str | None = None
     root: int | None = None
     verdict: tuple[JobState, str] | None = None
 
     @classmethod
-    def take_up(cls, job: str, folder: JobFolder) -> Job:
-        """Read a job's plan and make its scratch folder."""
+    def take_up(cls, job: str, folder: JobFolder, ui_url: str | None) -> Job:
+        """Read a job's plan and make its scratch folder.
+
+        :param ui_url: of the Spark Connect server.
+        """
         shutil.rmtree(folder.scratch, ignore_errors=True)
         folder.scratch.mkdir(mode=0o700)
         found = cls(job, folder, read_json(folder.plan) or {})
+        if ui_url and not found.classic:
+            found.ui_url = f"{ui_url}/connect/session/?id={found.session}"
         found.record(JobState.RUNNING)
         return found
 
@@ -95,7 +104,8 @@ class Job:
     def record(self, state: JobState, message: str = "") -> None:
         """Write its status."""
         ended = {"ended_at": now()} if state.ended else {}
-        write_json(self.folder.status, {"state": state, "message": message, "started_at": self.started_at, **ended})
+        fixed = {"started_at": self.started_at, "ui_url": self.ui_url}
+        write_json(self.folder.status, {"state": state, "message": message, **fixed, **ended})
 
     def _outcome(self, code: int) -> tuple[JobState, str]:
         if code:

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+import uuid
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,7 +69,7 @@ class Supervisor:
         except OSError as error:
             state, message = ClusterState.FAILED, f"{error.strerror}: {error.filename or self.folder.path}"
             traceback.print_exc()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, everything must end
             state, message = ClusterState.FAILED, f"the supervisor failed: {error!r}"
             traceback.print_exc()
         self._end(state, message)
@@ -136,7 +137,7 @@ class Supervisor:
             raise ClusterFailed(f"it did not start in {_START_LIMIT:g} s: {self.daemons.cause(log)}")
         if self.daemons.advance() and self.forking.ready and "warm-up" not in self.seen:
             self.seen.add("warm-up")
-            self._ask_task("warm-up", "warm_up", "warm-up")
+            self._ask_task("warm-up", "warm_up", str(uuid.uuid4()))
 
     def _become_ready(self, code: int) -> None:
         if code:
@@ -150,7 +151,7 @@ class Supervisor:
         self.forking.ask(preload=True)
 
     def _ask_task(self, name: str, task: str, session: str) -> None:
-        env = commands.connect_environment(self.env, self.site, self.daemons.port or 0, session if session != name else _session())
+        env = commands.connect_environment(self.env, self.site, self.daemons.port or 0, session)
         log = self.folder.scratch / f"{task.replace('_', '-')}.log"
         self.forking.ask(id=name, task=task, env=env, cwd=str(self.folder.scratch), log=str(log))
 
@@ -195,7 +196,7 @@ class Supervisor:
                 self._stop_job(running, JobState.FAILED, f"the timeout of {running.plan['timeout']:g} s has passed")
 
     def _take_up(self, job: str, folder: JobFolder) -> None:
-        taken = Job.take_up(job, folder)
+        taken = Job.take_up(job, folder, self.daemons.ui_url)
         self.jobs[job] = taken
         try:
             taken.start(self.daemons, self.forking, self.env)
@@ -209,14 +210,12 @@ class Supervisor:
         job.verdict = (state, message)
         job.end_tree(grace=CANCEL_GRACE)
         self._job_ended(job, -signal.SIGKILL)
-        if not job.classic:
-            self._ask_task(f"interrupt-{job.id}", "interrupt", job.session)
 
     def _job_ended(self, job: Job, code: int) -> None:
         if self.jobs.pop(job.id, None) is None:
             return
         job.end_tree()
-        if code < 0 and not job.classic and job.verdict is None:
+        if code and not job.classic:
             self._ask_task(f"interrupt-{job.id}", "interrupt", job.session)
         job.finish(code)
         self.busy = time.monotonic()
@@ -248,10 +247,11 @@ class Supervisor:
         server = self.daemons.connect
         if server is None or self.record is None:
             return
-        others = [process for process in descendants() if process.pid != server.process.pid]
-        for process in others:
-            _try(process.kill)
-        end_all(lambda: [process for process in descendants() if process.pid == server.process.pid], grace=_RECORD_GRACE, limit=2 * _RECORD_GRACE)
+        pid = server.process.pid
+        end_all(lambda: [process for process in descendants() if process.pid != pid])
+        end_all(
+            lambda: [process for process in descendants() if process.pid == pid], grace=_RECORD_GRACE, limit=2 * _RECORD_GRACE
+        )
         self.archive.keep(self.record)
 
 
@@ -302,7 +302,9 @@ def _guard(folder: ClusterFolder, supervisor: int) -> None:
     code = _wait_for(supervisor)
     end_all(descendants)
     if code:
-        close(folder, ClusterState.FAILED, f"its supervisor was killed by signal {-code}" if code < 0 else "its supervisor failed")
+        close(
+            folder, ClusterState.FAILED, f"its supervisor was killed by signal {-code}" if code < 0 else "its supervisor failed"
+        )
 
 
 def _wait_for(pid: int) -> int:
@@ -316,12 +318,6 @@ def _machine_mib() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
 
 
-def _session() -> str:
-    import uuid
-
-    return str(uuid.uuid4())
-
-
 def _drain(handle: int) -> None:
     os.read(handle, 4096)
 
@@ -330,7 +326,7 @@ def _try(call: Callable[[], Any]) -> None:
     """Do what may fail while the cluster ends anyway; a traceback goes to the supervisor's log."""
     try:
         call()
-    except Exception:
+    except Exception:  # noqa: BLE001 - the traceback is printed
         traceback.print_exc()
 
 

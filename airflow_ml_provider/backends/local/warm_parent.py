@@ -31,7 +31,17 @@ from airflow_ml_provider.backends.local.processes import die_with_parent, reap
 from airflow_ml_provider.runners import run_python
 
 _NEEDED = ("pandas", "pyarrow", "pyspark.sql.connect.session", "pyspark.sql.connect.functions", "pyspark.sql.connect.client.core")
-_USUAL = ("pyspark.ml", "mlflow", "mlflow.spark")
+# In steps of some tenths of a second: a job that comes between two is forked at once.
+_USUAL = (
+    "pyspark.ml",
+    "pyspark.ml.connect",
+    "sqlalchemy",
+    "fastapi",
+    "databricks.sdk",
+    "mlflow",
+    "mlflow.spark",
+    "matplotlib.pyplot",
+)
 
 
 def warm_up() -> None:
@@ -59,6 +69,7 @@ class WarmParent:
         self.channel = channel
         self.jobs: dict[int, str] = {}
         self.buffer = b""
+        self.to_import: list[str] = []
 
     def serve(self) -> None:
         """Serve until the other end is closed."""
@@ -67,19 +78,21 @@ class WarmParent:
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        _import_all(_NEEDED)
-        gc.freeze()
+        for name in _NEEDED:
+            _import(name)
         self._answer(ready=True)
         with selectors.DefaultSelector() as selector:
             selector.register(self.channel, selectors.EVENT_READ)
             selector.register(woken, selectors.EVENT_READ)
             while True:
-                ready = {key.fileobj for key, _ in selector.select()}
+                ready = {key.fileobj for key, _ in selector.select(0 if self.to_import else None)}
                 if woken in ready:
                     woken.recv(4096)
                     self._report_ends()
                 if self.channel in ready and not self._take_requests():
                     return
+                if not ready:
+                    _import(self.to_import.pop(0))
 
     def _take_requests(self) -> bool:
         data = self.channel.recv(1 << 16)
@@ -90,8 +103,7 @@ class WarmParent:
 
     def _fork(self, request: dict[str, Any]) -> None:
         if "preload" in request:
-            _import_all(_USUAL)
-            gc.freeze()
+            self.to_import = list(_USUAL)
             return
         pid = os.fork()
         if pid == 0:
@@ -122,7 +134,7 @@ def _become(request: dict[str, Any]) -> None:
         os.chdir(request["cwd"])
         _reseed()
         code = _run_task(TASKS[request["task"]]) if "task" in request else run_python.run(request["program"], request["args"])
-    except BaseException:  # nothing may return into the parent's loop
+    except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop
         traceback.print_exc()
     finally:
         _leave(code)
@@ -163,10 +175,11 @@ def _redirect(log: str) -> None:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
-def _import_all(names: tuple[str, ...]) -> None:
-    for name in names:
-        if find_spec(name.partition(".")[0]):
-            importlib.import_module(name)
+def _import(name: str) -> None:
+    """Import a module, if it is installed, and keep the collector off what every fork shares."""
+    if find_spec(name.partition(".")[0]):
+        importlib.import_module(name)
+        gc.freeze()
 
 
 if __name__ == "__main__":
