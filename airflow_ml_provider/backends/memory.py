@@ -30,20 +30,26 @@ class Job:
 
     plan: Plan
     secrets: Mapping[str, str]
+    begun: float
     state: JobState = JobState.PENDING
+    message: str = ""
     looks: int = 0
 
-    def advance(self) -> None:
-        """One look nearer to the scripted outcome."""
+    def advance(self, now: float) -> None:
+        """One look nearer to the scripted outcome, or to the end that its timeout sets."""
         if self.state.ended:
             return
         self.looks += 1
-        self.state = JobState(self.plan["outcome"]) if self.looks >= self.plan["steps"] else JobState.RUNNING
+        seconds = self.plan["timeout"]
+        if seconds is not None and now - self.begun > seconds:
+            self.state, self.message = JobState.FAILED, f"the timeout of {seconds:g} s has passed"
+        else:
+            self.state = JobState(self.plan["outcome"]) if self.looks >= self.plan["steps"] else JobState.RUNNING
 
     def status(self) -> JobStatus:
         """The snapshot that the service answers with."""
         result = self._result() if self.state is JobState.SUCCEEDED else None
-        return JobStatus(self.state, message=self.plan["message"] if self.state.ended else "", result=result)
+        return JobStatus(self.state, message=self.message or (self.plan["message"] if self.state.ended else ""), result=result)
 
     def _result(self) -> Any:
         if name := self.plan.get("echo"):
@@ -141,7 +147,8 @@ class MemoryBackend:
         return _checked(merge(plan, spec.native), "ClusterSpec", ClusterState)
 
     def plan_job(self, spec: JobSpec) -> Plan:
-        plan = spec.model_dump(mode="json", exclude={"native"}, exclude_none=True)
+        plan = spec.model_dump(mode="json", exclude={"native", "timeout"}, exclude_none=True)
+        plan["timeout"] = spec.timeout.total_seconds() if spec.timeout else None
         plan |= {"steps": _STEPS_UNTIL_DONE, "outcome": JobState.SUCCEEDED.value, "message": "", "result": None, "log": []}
         return _checked(merge(plan, spec.native), "JobSpec", JobState)
 
@@ -173,7 +180,7 @@ class MemoryBackend:
             found = self.service.clusters.get(cluster)
             if found is None or (found.state.ended and job not in found.jobs):
                 raise NotFound(f"cluster {cluster} has ended: create another one")
-            found.jobs.setdefault(job, Job(plan, dict(secrets)))
+            found.jobs.setdefault(job, Job(plan, dict(secrets), begun=self.service.clock()))
         return job
 
     def poll(self, cluster: str, jobs: Collection[str]) -> dict[str, JobStatus]:
@@ -205,7 +212,7 @@ class MemoryBackend:
         found = self._job(cluster, job)
         if found is None:
             return JobStatus(JobState.CANCELLED, message="no such job")
-        found.advance()
+        found.advance(self.service.clock())
         return found.status()
 
     def _job(self, cluster: str, job: str) -> Job | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import hashlib
 import os
 import time
@@ -27,16 +27,23 @@ class Archive:
         key = hashlib.sha256("\n".join([str(jdk.home), jdk.version, str(spark_home), *jars]).encode()).hexdigest()[:16]
         self._path = cache / f"{key}.jsa"
         self._failed = cache / f"{key}.failed"
+        self._lock = cache / f"{key}.lock"
 
     def readable(self) -> Path | None:
         """The archive, if there is one."""
         return self._path if self._path.is_file() else None
 
-    def wanted(self) -> bool:
-        """True when there is none, and making one has not just failed."""
-        with contextlib.suppress(FileNotFoundError):
-            return not self._path.is_file() and time.time() - self._failed.stat().st_mtime > _RETRY_AFTER
-        return not self._path.is_file()
+    def claim(self) -> bool:
+        """True for the one living process that shall make it: there is none, and making one has not just failed."""
+        if self._path.is_file() or self._just_failed():
+            return False
+        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        return True
 
     def keep(self, recorded: Path) -> bool:
         """Take over what a JVM wrote as it ended. Without a usable one, clusters start without."""
@@ -48,3 +55,9 @@ class Archive:
         except OSError:
             recorded.unlink(missing_ok=True)
         return False
+
+    def _just_failed(self) -> bool:
+        try:
+            return time.time() - self._failed.stat().st_mtime < _RETRY_AFTER
+        except FileNotFoundError:
+            return False

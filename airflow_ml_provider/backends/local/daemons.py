@@ -84,16 +84,7 @@ class Daemons:
         """Take note that a process ended; :class:`ClusterFailed` says why when it was one of these."""
         daemon = self.running.pop(pid, None)
         if daemon is not None:
-            raise ClusterFailed(f"the {daemon.name} ended {how(code)}: {self.cause(daemon.log)}")
-
-    def cause(self, log: Path) -> str:
-        """Why a JVM ended, in a user's words where its log tells a known cause."""
-        text = tail(log)
-        for pattern, words in _CAUSES:
-            if pattern.search(text):
-                return words.format(memory=self.memory)
-        telling = _TELLING.findall(text) or text.splitlines()
-        return telling[0].strip()[:500] if telling else "it said nothing"
+            raise ClusterFailed(f"the {daemon.name} ended {how(code)}: {cause(daemon.log, self.memory)}")
 
     def write_properties(self, name: str, properties: Mapping[str, str]) -> Path:
         """A properties file that only its owner reads."""
@@ -148,6 +139,21 @@ def tail(log: Path) -> str:
             return file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def known_cause(log: Path, memory: str) -> str | None:
+    """Why a JVM with this heap ended, in a user's words, where its log tells a known cause."""
+    text = tail(log)
+    return next((words.format(memory=memory) for pattern, words in _CAUSES if pattern.search(text)), None)
+
+
+def cause(log: Path, memory: str) -> str:
+    """Why a JVM with this heap ended: a known cause, or else the first line that looks like one."""
+    if known := known_cause(log, memory):
+        return known
+    text = tail(log)
+    telling = _TELLING.findall(text) or text.splitlines()
+    return telling[0].strip()[:500] if telling else "it said nothing"
 
 
 def how(code: int) -> str:

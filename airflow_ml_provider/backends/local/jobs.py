@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml_provider.backends.local import commands
-from airflow_ml_provider.backends.local.daemons import Daemons, how
+from airflow_ml_provider.backends.local.daemons import Daemons, how, known_cause
 from airflow_ml_provider.backends.local.forking import Forking
 from airflow_ml_provider.backends.local.layout import JobFolder, read_json, write_json
 from airflow_ml_provider.backends.local.processes import JOB_MARK, end_all, of_job, spawn
@@ -41,6 +41,7 @@ def now() -> str:
 class Job:
     """A job that the supervisor has taken up.
 
+    :param memory: the heap of the cluster's drivers.
     :param root: process id of its first process, once known.
     :param verdict: the state and the reason that ending it by force will leave.
     """
@@ -52,6 +53,7 @@ class Job:
     started_at: str = field(default_factory=now)
     session: str = field(default_factory=lambda: str(uuid.uuid4()))
     ui_url: str | None = None
+    memory: str = ""
     root: int | None = None
     verdict: tuple[JobState, str] | None = None
 
@@ -79,6 +81,7 @@ class Job:
 
     def start(self, daemons: Daemons, forking: Forking, base: Mapping[str, str]) -> None:
         """Start it: forked from the warm parent where it may be, else a process of its own; classic with a JVM of its own."""
+        self.memory = daemons.memory
         env = self._environment(base, daemons)
         program, args = self._program(), list(self.plan["program"]["args"])
         if self.classic:
@@ -109,6 +112,9 @@ class Job:
 
     def _outcome(self, code: int) -> tuple[JobState, str]:
         if code:
+            memory = self.plan["spark_conf"].get("spark.driver.memory", self.memory)
+            if self.classic and (known := known_cause(self.folder.log, memory)):
+                return JobState.FAILED, f"the program ended {how(code)}: {known}"
             noted = read_json(self.folder.error)
             killed = " (a signal 9 that nobody sent is the kernel's when memory runs out)" if code == -9 else ""
             return JobState.FAILED, noted["message"] if noted else f"the program ended {how(code)}{killed}"

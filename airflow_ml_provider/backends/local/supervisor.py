@@ -6,6 +6,7 @@ processes remain: the supervisor, and a guard above it that inherits every orpha
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import selectors
@@ -22,7 +23,7 @@ from typing import Any
 from airflow_ml_provider.backends.local import commands
 from airflow_ml_provider.backends.local.archive import Archive
 from airflow_ml_provider.backends.local.commands import Installation, Site
-from airflow_ml_provider.backends.local.daemons import Daemons, tail
+from airflow_ml_provider.backends.local.daemons import Daemons, cause, tail
 from airflow_ml_provider.backends.local.forking import Forking
 from airflow_ml_provider.backends.local.java import find_jdk, with_shim
 from airflow_ml_provider.backends.local.jobs import CANCEL_GRACE, Job, now
@@ -67,7 +68,7 @@ class Supervisor:
         except (ClusterFailed, ConfigurationError) as error:
             state, message = ClusterState.FAILED, str(error)
         except OSError as error:
-            state, message = ClusterState.FAILED, f"{error.strerror}: {error.filename or self.folder.path}"
+            state, message = ClusterState.FAILED, f"{error.strerror}: {error.filename or self.folder.path}{_fix(error)}"
             traceback.print_exc()
         except Exception as error:  # noqa: BLE001 - whatever it is, everything must end
             state, message = ClusterState.FAILED, f"the supervisor failed: {error!r}"
@@ -93,7 +94,7 @@ class Supervisor:
         jdk = with_shim(find_jdk({**os.environ, **self.plan["env"]}), make_folder(self.cache))
         self.archive = Archive(self.cache, jdk, home)
         readable = self.archive.readable()
-        if self.archive.wanted():
+        if self.archive.claim():
             self.record = self.folder.scratch / "classes.jsa"
         return Installation(jdk.java, home, readable, self.record)
 
@@ -134,7 +135,7 @@ class Supervisor:
     def _start_up(self) -> None:
         if time.monotonic() - self.born > _START_LIMIT:
             log = self.daemons.connect.log if self.daemons.connect else self.folder.log
-            raise ClusterFailed(f"it did not start in {_START_LIMIT:g} s: {self.daemons.cause(log)}")
+            raise ClusterFailed(f"it did not start in {_START_LIMIT:g} s: {cause(log, self.daemons.memory)}")
         if self.daemons.advance() and self.forking.ready and "warm-up" not in self.seen:
             self.seen.add("warm-up")
             self._ask_task("warm-up", "warm_up", str(uuid.uuid4()))
@@ -142,7 +143,7 @@ class Supervisor:
     def _become_ready(self, code: int) -> None:
         if code:
             log = tail(self.folder.scratch / "warm-up.log").strip().splitlines()
-            raise ClusterFailed(f"the first query failed: {log[-1] if log else self.daemons.cause(self.folder.log)}")
+            raise ClusterFailed(f"the first query failed: {log[-1] if log else tail(self.folder.log)[-500:]}")
         self.ready = True
         self.busy = time.monotonic()
         url = f"sc://localhost:{self.daemons.port}"
@@ -316,6 +317,10 @@ def _wait_for(pid: int) -> int:
 
 def _machine_mib() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
+
+
+def _fix(error: OSError) -> str:
+    return ": make room, or give the connection another staging_uri" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
 
 
 def _drain(handle: int) -> None:

@@ -1,0 +1,116 @@
+"""What the contract suite needs from each backend: where it runs, and programs whose behaviour is known."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from airflow_ml_provider.backends.local.backend import LocalBackend
+from airflow_ml_provider.backends.memory import MemoryBackend
+from airflow_ml_provider.core.backend import Backend
+from airflow_ml_provider.core.spec import JobSpec, PythonCode
+
+
+class Rig(Protocol):
+    """A backend under test, and jobs in its terms."""
+
+    backend: Backend
+    smallest: ClassVar[dict[str, Any]]
+    """Fields of the smallest cluster that it makes."""
+    patience: float
+    """Seconds that a cluster or a job may take."""
+
+    def __init__(self, folder: Path) -> None: ...
+
+    def succeeds(self, result: Any = None, *, lines: Sequence[str] = ()) -> JobSpec:
+        """A job that prints the lines and hands back the result."""
+        ...
+
+    def fails(self, message: str) -> JobSpec:
+        """A job that fails with the message."""
+        ...
+
+    def hangs(self, **fields: Any) -> JobSpec:
+        """A job that never ends by itself."""
+        ...
+
+    def tells(self, variable: str, **fields: Any) -> JobSpec:
+        """A job that hands back the value of an environment variable."""
+        ...
+
+
+class MemoryRig:
+    """The service in a dict: ``native`` scripts what happens."""
+
+    patience = 5.0
+    smallest: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, folder: Path) -> None:
+        self.backend: Backend = MemoryBackend(f"contract-{folder}")
+
+    def succeeds(self, result: Any = None, *, lines: Sequence[str] = ()) -> JobSpec:
+        return _job("pass", native={"result": result, "log": list(lines)})
+
+    def fails(self, message: str) -> JobSpec:
+        return _job("pass", native={"outcome": "FAILED", "message": message})
+
+    def hangs(self, **fields: Any) -> JobSpec:
+        return _job("pass", native={"outcome": "RUNNING"}, **fields)
+
+    def tells(self, variable: str, **fields: Any) -> JobSpec:
+        return _job("pass", native={"echo": variable}, **fields)
+
+
+class LocalRig:
+    """Real processes on this machine: programs do what they say."""
+
+    patience = 90.0
+    smallest: ClassVar[dict[str, Any]] = {"driver": {"cores": 2, "memory": "1g"}}
+
+    def __init__(self, folder: Path) -> None:
+        self.backend: Backend = LocalBackend(folder)
+
+    def succeeds(self, result: Any = None, *, lines: Sequence[str] = ()) -> JobSpec:
+        printing = "".join(f"print({line!r})\n" for line in lines)
+        return _job(printing + _HAND_BACK.format(json.dumps(result)) if result is not None else printing or "pass")
+
+    def fails(self, message: str) -> JobSpec:
+        return _job(f"raise ValueError({message!r})")
+
+    def hangs(self, **fields: Any) -> JobSpec:
+        return _job("import signal; signal.pause()", **fields)
+
+    def tells(self, variable: str, **fields: Any) -> JobSpec:
+        source = f"import json, os\nopen(os.environ['AIRFLOW_ML_RESULT'], 'w').write(json.dumps(os.environ.get({variable!r})))"
+        return _job(source, **fields)
+
+
+RIGS: dict[str, type[Rig]] = {"memory": MemoryRig, "local": LocalRig}
+"""By the backend's name in the registry. A backend without one fails the suite."""
+
+_HAND_BACK = "import os\nopen(os.environ['AIRFLOW_ML_RESULT'], 'w').write({!r})"
+
+
+def until_ended(backend: Backend, cluster: str, job: str, patience: float) -> Any:
+    """The job's status once it has ended."""
+    return _until(lambda: backend.poll(cluster, [job])[job], lambda status: status.state.ended, patience)
+
+
+def until_state(backend: Backend, cluster: str, states: Sequence[str], patience: float) -> Any:
+    """The cluster's status once it is in one of the states."""
+    return _until(lambda: backend.describe([cluster])[cluster], lambda status: status.state in states, patience)
+
+
+def _until(look: Any, done: Any, patience: float) -> Any:
+    deadline = time.monotonic() + patience
+    while not done(status := look()):
+        assert time.monotonic() < deadline, f"still {status} after {patience:g} s"
+        time.sleep(0.02)
+    return status
+
+
+def _job(source: str, **fields: Any) -> JobSpec:
+    return JobSpec(name="contract", program=PythonCode(source=source), **fields)
