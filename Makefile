@@ -1,0 +1,49 @@
+# Needs make and a Python of 3.11 to 3.13; everything else comes from PyPI into .venv.
+PYTHON ?= python3
+AIRFLOW ?= 3.3
+CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
+READY := .venv/ready-$(AIRFLOW)
+SPEC := pyproject.toml hatch_build.py airflow_ml_provider/__init__.py
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export UV_LINK_MODE ?= copy
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check bench soak constraints clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST)
+
+$(READY): $(SPEC) $(CONSTRAINTS)
+	@echo "Installing into .venv (Airflow $(AIRFLOW)); the first time takes some minutes"
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv -c $(CONSTRAINTS)
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -c $(CONSTRAINTS) --group dev -e ".[all]"
+	@.venv/bin/python -c "from airflow_ml_provider.backends.local.java import find_jdk; find_jdk()" 2>/dev/null \
+	    || .venv/bin/uv pip install --quiet --python .venv/bin/python -c $(CONSTRAINTS) -e ".[all,jdk]"
+	@rm -f .venv/ready-* && touch $@
+
+demo: $(READY) ## run the DAG flight_delays on this machine and sum it up
+	@python scripts/demo.py
+
+up: $(READY) ## Airflow and MLflow for the browser, until Ctrl-C
+	@python scripts/up.py
+
+check: $(READY) ## format, lint, types and import rules
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports --no-logo
+
+test: check ## check, then every test
+	pytest -m "not soak"
+
+bench: $(READY) ## the benchmarks
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; python $$file || exit 1; done
+
+soak: $(READY) ## the tests that run for hours
+	pytest -m soak
+
+constraints: $(READY) ## resolve the constraints of every supported Airflow anew
+	python scripts/constraints.py
+
+clean: ## remove what the other targets made
+	rm -rf .venv .demo .up .cache dist
