@@ -46,6 +46,18 @@ _MLFLOW: dict[str, Any] = {
         "relabeling": {"host": "Tracking URI"},
         "placeholders": {"host": "http://mlflow.example.com:5000"},
     },
+    "conn-fields": {
+        "ui_url": {
+            "label": "Address for people",
+            "description": "Where a browser finds MLflow; by default the tracking URI",
+            "schema": _TEXT,
+        },
+        "artifact_location": {
+            "label": "Artifact location",
+            "description": "Where new experiments keep their artifacts; by default the server decides, and a database has them beside it",
+            "schema": _TEXT,
+        },
+    },
 }
 
 

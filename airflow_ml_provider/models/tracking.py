@@ -1,0 +1,100 @@
+"""The runs of a DAG run: one parent, and under it one run per job, each found again by a tag whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+DAG_RUN_TAG = "airflow_ml.dag_run"
+JOB_TAG = "airflow_ml.job"
+_PARENT_TAG = "mlflow.parentRunId"
+_FOUND_AT_MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """The MLflow run of one job.
+
+    :param url: its page in MLflow; empty when nobody serves one.
+    """
+
+    run_id: str
+    parent_run_id: str
+    experiment_name: str
+    url: str = ""
+
+
+def experiment_id(client: MlflowClient, name: str, artifact_location: str | None = None) -> str:
+    """The experiment's id; it is made when there is none, with its artifacts at ``artifact_location``."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def parent_run(client: MlflowClient, experiment: str, dag_run_key: str, name: str) -> str:
+    """The id of the DAG run's own run, made or opened again if need be.
+
+    :param experiment: the experiment's id.
+    """
+    run = _run(client, experiment, DAG_RUN_TAG, dag_run_key, name, {})
+    if run.info.status != "RUNNING":
+        client.update_run(run.info.run_id, status="RUNNING")
+    return str(run.info.run_id)
+
+
+def job_run(client: MlflowClient, experiment: str, parent: str, token: str, name: str, tags: Mapping[str, str]) -> str:
+    """The id of a job's run under its parent, made if need be. An existing one keeps its state.
+
+    :param token: the job's identity.
+    """
+    return str(_run(client, experiment, JOB_TAG, token, name, {_PARENT_TAG: parent, **tags}).info.run_id)
+
+
+def end_run(client: MlflowClient, run_id: str, *, succeeded: bool) -> None:
+    """Close a run; one that has ended that way stays as it is."""
+    status = "FINISHED" if succeeded else "FAILED"
+    if client.get_run(run_id).info.status != status:
+        client.set_terminated(run_id, status=status)
+
+
+def end_parent(client: MlflowClient, experiment_name: str, dag_run_key: str, *, succeeded: bool) -> None:
+    """Close the DAG run's own run, if there is one, and mark what still runs under it as killed."""
+    experiment = client.get_experiment_by_name(experiment_name)
+    found = _find(client, experiment.experiment_id, DAG_RUN_TAG, dag_run_key) if experiment else []
+    for parent in found[:1]:
+        for child in _find(client, experiment.experiment_id, _PARENT_TAG, parent.info.run_id):
+            if child.info.status == "RUNNING":
+                client.set_terminated(child.info.run_id, status="KILLED")
+        end_run(client, parent.info.run_id, succeeded=succeeded)
+
+
+def _run(client: MlflowClient, experiment: str, tag: str, value: str, name: str, tags: Mapping[str, str]) -> Run:
+    """The run with this tag. Of two that made one at once, both take the older and the other is deleted by its maker."""
+    if found := _find(client, experiment, tag, value):
+        return found[0]
+    made = client.create_run(experiment, run_name=name, tags={**tags, tag: value})
+    first = next(iter(_find(client, experiment, tag, value)), made)
+    if first.info.run_id != made.info.run_id:
+        client.delete_run(made.info.run_id)
+    return first
+
+
+def _find(client: MlflowClient, experiment: str, tag: str, value: str) -> list[Run]:
+    """The runs with this tag, oldest first."""
+    found = client.search_runs([experiment], f"tags.`{tag}` = '{value}'", max_results=_FOUND_AT_MOST)
+    return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
