@@ -27,7 +27,7 @@ _SPARK_CLUSTER: dict[str, Any] = {
         },
         "staging_uri": {
             "label": "Staging URI",
-            "description": "Where programs and cluster state are kept; for the local backend a folder, by default $AIRFLOW_HOME/spark",
+            "description": "Where programs and state are kept; for the local backend a folder, by default $AIRFLOW_HOME/spark",
             "schema": _TEXT,
         },
         "defaults": {

@@ -69,7 +69,7 @@ class Backend(Protocol):
         ...
 
     def submit(self, cluster: str, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
-        """Ask for a job on a cluster that is ``RUNNING`` and return its id. The same token gives the same id, and the job runs once.
+        """Ask for a job on a cluster that is ``RUNNING`` and return its id. The same token is the same id, and the job runs once.
 
         :param secrets: environment variables that may appear in no plan, argument or log.
         :raises NotFound: the cluster has ended, and no job with this token is known.

@@ -36,5 +36,5 @@ class Work:
 
 
 def prior_tries(*, try_number: int, max_tries: int, retries: int) -> int:
-    """How many tries came before this one since the task was last cleared (Airflow sets ``max_tries`` to tries + retries then)."""
+    """The tries before this one since the task was last cleared (which sets Airflow's ``max_tries`` to tries + retries)."""
     return min(max(try_number - 1 - (max_tries - retries), 0), try_number - 1)

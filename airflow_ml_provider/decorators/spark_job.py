@@ -100,12 +100,13 @@ def spark_job_task(
 ) -> TaskDecorator:
     """Make a task of a function whose body runs on a Spark cluster.
 
-    The function's source is shipped: it imports what it needs inside. A parameter named ``spark`` receives the session. Arguments,
-    those from other tasks' XComs too, and the return value are JSON; the return value becomes the XCom.
+    The function's source is shipped: it imports what it needs inside. A parameter named ``spark`` receives the session.
+    Arguments, those from other tasks' XComs too, and the return value are JSON; the return value becomes the XCom.
 
     :param python_callable: the function.
     :param multiple_outputs: as in ``@task``.
-    :param kwargs: those of :class:`SparkJobOperator`, ``cluster`` first; ``api`` as in :class:`~airflow_ml_provider.core.spec.PythonCode`.
+    :param kwargs: those of :class:`SparkJobOperator`, ``cluster`` first; ``api`` as in
+        :class:`~airflow_ml_provider.core.spec.PythonCode`.
     """
     if "cluster" in kwargs:
         kwargs["cluster"] = getattr(kwargs["cluster"], "handle", kwargs["cluster"])

@@ -24,7 +24,7 @@ def program_fields(program: Any, args: Sequence[Any]) -> dict[str, Any]:
 
 
 def located(program: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """The program with its file's path made absolute; a relative one starts at ``folder``. :class:`SpecError` when there is none."""
+    """The program with its file's path absolute; a relative one starts at ``folder``. :class:`SpecError` when there is no file."""
     if program.get("kind") != "python_file":
         return dict(program)
     path = Path(folder, str(program.get("path", ""))).expanduser().resolve()

@@ -32,8 +32,8 @@ _GONE = (ClusterState.TERMINATED, ClusterState.TERMINATING)
 class CreateSparkClusterOperator(BaseOperator):
     """Ask for a Spark cluster and return its handle, a string, without waiting for it. Use it as a setup task.
 
-    Every attempt at the task finds the cluster of the one before. A cluster that has ended is followed by another one. The fields
-    are those of :class:`~airflow_ml_provider.core.spec.ClusterSpec`, templated; those not given come from the connection's defaults.
+    Every attempt at the task finds the cluster of the one before. A cluster that has ended is followed by another one. The
+    fields are those of :class:`~airflow_ml_provider.core.spec.ClusterSpec`, templated; others come from the connection's defaults.
 
     :param spark_conn_id: a connection of type ``spark_cluster``, which says where the cluster is made.
     :raises ClusterFailed: the service answered at once that it cannot start it.

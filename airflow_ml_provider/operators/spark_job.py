@@ -37,16 +37,16 @@ _LINES_IN_ERROR = 20
 class SparkJobOperator(BaseOperator):
     """Run a program on a Spark cluster and return the JSON value that it hands back.
 
-    It waits for the cluster itself, submits the program once however often a worker dies, streams the driver's log into the task's
-    log, and cancels the job when a user or the ``execution_timeout`` ends the task. A retry after a failed job starts a new job; a retry
-    after a dead worker finds the job that runs, or its result. The fields of :class:`~airflow_ml_provider.core.spec.JobSpec` are
-    templated.
+    It waits for the cluster itself, submits the program once however often a worker dies, streams the driver's log into the
+    task's log, and cancels the job when a user or the ``execution_timeout`` ends the task. A retry after a failed job starts a new
+    job; a retry after a dead worker finds the job that runs, or its result. The fields of
+    :class:`~airflow_ml_provider.core.spec.JobSpec` are templated.
 
     :param cluster: the handle of a cluster, or a :class:`~airflow_ml_provider.cluster.SparkCluster`.
-    :param program: the path of a Python file, from the DAG file's folder when it is relative, or a program such as ``PythonFile``.
+    :param program: the path of a Python file, from the DAG file's folder when it is relative; or a program such as ``PythonFile``.
     :param args: more command-line arguments of the program. Nothing secret.
     :param name: what people call the job, by default the task's id.
-    :param timeout: how long the service lets the job run (``execution_timeout`` limits the task, the wait for the cluster included).
+    :param timeout: how long the service lets the job run (``execution_timeout`` limits the task, with its wait for the cluster).
     :param mlflow_conn_id: with it, the job has a run in MLflow, which the program finds in its environment.
     :param experiment: of that run, by default the DAG's id.
     :param deferrable: wait in the triggerer, without a worker.

@@ -30,6 +30,13 @@ class Killed:
     job: Handle | None = None
     now: bool = False
 
+    @property
+    def opened(self) -> Backend:
+        """The backend that the task has opened."""
+        if self.backend is None:
+            raise RuntimeError("the task waits on a backend that it has not opened")
+        return self.backend
+
     def kill(self) -> None:
         """Cancel the job if there is one, and let the loop see it."""
         self.now = True
@@ -45,11 +52,13 @@ class Killed:
     def _cancel(self, backend: Backend, job: Handle) -> None:
         for tries_left in reversed(range(_CANCEL_TRIES)):
             try:
-                return backend.cancel(job.cluster, job.job or "")
+                backend.cancel(job.cluster, job.job or "")
             except Unavailable:
                 if not tries_left:
                     raise
                 time.sleep(_SLICE)
+            else:
+                return
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,7 @@ class SyncWait:
 
     def for_cluster(self, handle: Handle) -> ClusterStatus:
         """The status of a cluster that is ready or has ended. Killed, it raises :class:`JobFailed`."""
-        assert self.killed.backend
-        backend = self.killed.backend
+        backend = self.killed.opened
 
         def look() -> ClusterStatus:
             if self.killed.now:
@@ -80,8 +88,7 @@ class SyncWait:
 
         A killed task stays in the loop until its job is seen to have ended, or Airflow's second signal comes.
         """
-        assert self.killed.backend
-        backend, job = self.killed.backend, handle.job or ""
+        backend, job = self.killed.opened, handle.job or ""
 
         def look() -> JobStatus:
             status = backend.poll(handle.cluster, [job])[job]

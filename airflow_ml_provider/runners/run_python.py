@@ -22,6 +22,7 @@ _CLASSIC_HINT = (
     "The program uses a part of PySpark that needs the driver's JVM in its own process, and it runs under Spark Connect: "
     'declare the program with api="classic"'
 )
+_JVM_TRACE = "\n\nJVM stacktrace:"
 _LONGEST = 4000
 
 
@@ -83,7 +84,7 @@ def _report(error: BaseException) -> None:
     while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
         trace = trace.tb_next
     traceback.print_exception(type(error), error, trace)
-    message = "".join(traceback.format_exception_only(error)).strip()
+    message = "".join(traceback.format_exception_only(error)).partition(_JVM_TRACE)[0].strip()
     if _needs_classic(error):
         print(_CLASSIC_HINT, file=sys.stderr)
         message = f"{message}\n{_CLASSIC_HINT}"
@@ -100,7 +101,7 @@ def _needs_classic(error: BaseException) -> bool:
 def _note(message: str) -> None:
     path = os.environ.get(ERROR_VARIABLE)
     if path:
-        Path(path).write_text(json.dumps({"message": message[-_LONGEST:]}), encoding="utf-8")
+        Path(path).write_text(json.dumps({"message": message[:_LONGEST]}), encoding="utf-8")
 
 
 def _flush() -> None:

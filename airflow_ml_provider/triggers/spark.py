@@ -26,8 +26,8 @@ class SparkTrigger(BaseTrigger):
     """Fires once the cluster is ready or has ended, or once the job has ended.
 
     The event is a mapping: ``outcome`` (``ended``, ``timeout`` after the deadline, ``error`` when the service can not be asked),
-    ``message``, ``handle``, ``cursor`` and ``note``. A passing fault of the service is waited out. The job is cancelled when a user
-    ends the task and after the deadline, and never because the triggerer stops.
+    ``message``, ``handle``, ``cursor`` and ``note``. A passing fault of the service is waited out. The job is cancelled when a
+    user ends the task and after the deadline, and never because the triggerer stops.
 
     :param handle: of a cluster or a job.
     :param poll_interval: seconds between looks; triggers on one cluster share them.

@@ -96,7 +96,8 @@ class BackendContract:
     def test_a_running_cluster_tells_when_it_started(self, rig: Rig, cluster: str) -> None:
         status = rig.backend.describe([cluster])[cluster]
         assert status.state is ClusterState.RUNNING
-        assert status.started_at is not None and status.started_at.tzinfo is not None
+        assert status.started_at is not None
+        assert status.started_at.tzinfo is not None
         assert "token" not in (status.connect_url or "")
 
     def test_every_id_asked_for_is_answered(self, rig: Rig, cluster: str) -> None:

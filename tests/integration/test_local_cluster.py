@@ -17,7 +17,11 @@ from typing import Any
 import psutil
 import pytest
 
+from airflow_ml_provider.backends.local.archive import Archive
 from airflow_ml_provider.backends.local.backend import LocalBackend
+from airflow_ml_provider.backends.local.java import find_jdk, with_shim
+from airflow_ml_provider.backends.local.layout import make_folder
+from airflow_ml_provider.backends.local.supervisor import spark_home
 from airflow_ml_provider.core.errors import CapacityError, ConfigurationError, SpecError
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, PythonCode, PythonFile
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus
@@ -60,7 +64,8 @@ class Cluster:
         return self.backend.poll(self.id, [job])[job]
 
     def ended(self, job: str) -> JobStatus:
-        return eventually(lambda: self.look(job) if self.look(job).state.ended else None, within=90)
+        eventually(lambda: self.look(job).state.ended, within=90)
+        return self.look(job)
 
     def run(self, source: str, **fields: Any) -> JobStatus:
         return self.ended(self.start(source, **fields))
@@ -308,7 +313,7 @@ def test_many_clusters_live_side_by_side(root: Path) -> None:
 
 def test_a_cluster_that_has_no_jdk_is_refused_at_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(ConfigurationError, match="JAVA_HOME: got .* which has no bin/java"):
+    with pytest.raises(ConfigurationError, match=r"JAVA_HOME: got .* which has no bin/java"):
         Cluster(root)
 
 
@@ -317,10 +322,9 @@ def test_a_cluster_larger_than_the_machine_is_refused_at_once(root: Path) -> Non
         Cluster(root, driver=Node(memory="900t"))
 
 
-def test_an_archive_that_cannot_be_read_does_no_harm(tmp_path: Path, root: Path) -> None:
-    name = next((root / "cache").glob("*.jsa")).name
-    (tmp_path / "cache").mkdir(mode=0o700)
-    (tmp_path / "cache" / name).write_bytes(b"no archive")
+def test_an_archive_that_cannot_be_read_does_no_harm(tmp_path: Path) -> None:
+    cache = make_folder(tmp_path / "cache")
+    Archive(cache, with_shim(find_jdk(), cache), spark_home()).path.write_bytes(b"no archive")
     cluster = Cluster(tmp_path).ready()
     assert cluster.run(COUNT).result == 1000
     cluster.end()
@@ -399,20 +403,18 @@ def _below_private(path: Path, folder: Path) -> bool:
 
 def _rest_ports(cluster: Cluster) -> list[int]:
     """Ports that answer as standalone's REST submission does."""
-    found = []
-    for process in processes_of(cluster.folder):
-        for connection in process.net_connections(kind="inet"):
-            if connection.status == psutil.CONN_LISTEN and _answers_as_rest(connection.laddr.port):
-                found.append(connection.laddr.port)
-    return found
+    connections = [item for process in processes_of(cluster.folder) for item in process.net_connections(kind="inet")]
+    ports = {item.laddr.port for item in connections if item.status == psutil.CONN_LISTEN}
+    return [port for port in ports if _answers_as_rest(port)]
 
 
 def _answers_as_rest(port: int) -> bool:
+    from http.client import HTTPException
     from urllib.error import URLError
     from urllib.request import urlopen
 
     try:
         with urlopen(f"http://127.0.0.1:{port}/v1/submissions/status/x", timeout=2) as answer:
             return "serverSparkVersion" in json.dumps(answer.read().decode())
-    except (URLError, OSError, ValueError):
+    except (HTTPException, URLError, OSError, ValueError):
         return False

@@ -1,4 +1,4 @@
-"""The class-data archive (AppCDS) that lets a JVM start in about half the time: one per JDK and Spark, made by the first cluster."""
+"""The class-data archive (AppCDS) that lets a JVM start in half the time: one per JDK and Spark, made by the first cluster."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Archive:
     """Where the archive is, whether it can be read, and whether this cluster shall make it.
 
     :param cache: the folder that it is kept in.
+    :ivar path: the archive's own place.
     """
 
     def __init__(self, cache: Path, jdk: Jdk, spark_home: Path) -> None:
@@ -25,17 +26,17 @@ class Archive:
             f"{path.name}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in sorted((spark_home / "jars").glob("*.jar"))
         ]
         key = hashlib.sha256("\n".join([str(jdk.home), jdk.version, str(spark_home), *jars]).encode()).hexdigest()[:16]
-        self._path = cache / f"{key}.jsa"
+        self.path = cache / f"{key}.jsa"
         self._failed = cache / f"{key}.failed"
         self._lock = cache / f"{key}.lock"
 
     def readable(self) -> Path | None:
         """The archive, if there is one."""
-        return self._path if self._path.is_file() else None
+        return self.path if self.path.is_file() else None
 
     def claim(self) -> bool:
         """True for the one living process that shall make it: there is none, and making one has not just failed."""
-        if self._path.is_file() or self._just_failed():
+        if self.path.is_file() or self._just_failed():
             return False
         handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -49,7 +50,8 @@ class Archive:
         """Take over what a JVM wrote as it ended. Without a usable one, clusters start without."""
         try:
             if recorded.is_file() and recorded.stat().st_size > _LEAST:
-                os.replace(recorded, self._path)
+                recorded.chmod(0o600)
+                os.replace(recorded, self.path)
                 return True
             self._failed.touch()
         except OSError:

@@ -167,8 +167,9 @@ class LocalBackend:
         if not folder.status.exists() and time.time() - folder.plan.stat().st_mtime < _UNLAUNCHED_LIMIT:
             return found
         found |= {"state": ClusterState.FAILED, "message": "its supervisor is gone: the machine was restarted, or all was killed"}
-        write_json(folder.status, found)
-        folder.clear()
+        with contextlib.suppress(OSError):  # the next look says the same
+            write_json(folder.status, found)
+            folder.clear()
         return found
 
     def _poll(self, cluster: str, job: str) -> JobStatus:

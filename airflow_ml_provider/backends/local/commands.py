@@ -13,6 +13,8 @@ from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.spec import memory_mib
 
 LOOPBACK = "127.0.0.1"
+TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 - the name
+"""Where both ends of Spark Connect look for the token."""
 _DAEMON_MEMORY = "512m"
 _OPENED = (
     *("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util"),
@@ -121,7 +123,7 @@ def connect_environment(base: Mapping[str, str], site: Site, port: int, session:
         **base,
         # A token in clear is sent to the host name "localhost" only.
         "SPARK_REMOTE": f"sc://localhost:{port}/;session_id={session};user_id=airflow",
-        "SPARK_CONNECT_AUTHENTICATE_TOKEN": site.token,
+        TOKEN_VARIABLE: site.token,
     }
 
 

@@ -114,7 +114,7 @@ class Daemons:
         properties = commands.connect_properties(self.conf, master)
         path = self.write_properties("connect", properties)
         command = commands.connect_command(self.made_of, self.site, path, self.memory, properties)
-        return self._start("Spark Connect server", command)
+        return self._start("Spark Connect server", command, {**self.env, commands.TOKEN_VARIABLE: self.site.token})
 
     def _connect_up(self, connect: Daemon) -> bool:
         if not (found := connect.said(_CONNECT_UP)):
@@ -124,9 +124,9 @@ class Daemons:
             self.ui_url = f"http://{commands.LOOPBACK}:{ui[1]}"
         return True
 
-    def _start(self, name: str, command: list[str]) -> Daemon:
+    def _start(self, name: str, command: list[str], env: Mapping[str, str] | None = None) -> Daemon:
         log = self.site.scratch / f"{name.replace(' ', '-').lower()}.log"
-        daemon = Daemon(name, spawn(command, env=self.env, log=log, cwd=self.site.scratch), log)
+        daemon = Daemon(name, spawn(command, env=env or self.env, log=log, cwd=self.site.scratch), log)
         self.running[daemon.process.pid] = daemon
         return daemon
 

@@ -44,7 +44,7 @@ def spawn(
             stderr=subprocess.STDOUT,
             pass_fds=keep,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - the supervisor has one thread
+            preexec_fn=die_with_parent,
         )
 
 
@@ -61,7 +61,10 @@ def of_job(job: str, root: int) -> list[psutil.Process]:
 
 
 def end_all(find: Callable[[], list[psutil.Process]], *, grace: float = 0.0, limit: float = 30.0) -> bool:
-    """Kill what ``find`` finds until it finds nothing: SIGTERM first when there is ``grace`` (seconds). False after ``limit`` seconds."""
+    """Kill what ``find`` finds until it finds nothing. False after ``limit`` seconds.
+
+    :param grace: seconds between SIGTERM and SIGKILL; with 0, SIGKILL at once.
+    """
     begun = time.monotonic()
     if grace:
         _send(find(), signal.SIGTERM)

@@ -6,10 +6,12 @@ processes remain: the supervisor, and a guard above it that inherits every orpha
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
 import selectors
+import shutil
 import signal
 import sys
 import time
@@ -37,6 +39,8 @@ _TICK = 1.0
 _START_LIMIT = 300.0
 _STOP_GRACE = 5.0
 _RECORD_GRACE = 90.0
+_FULL = 1 << 20
+_MAKE_ROOM = "make room, or give the connection another staging_uri"
 
 
 class Ending(Exception):
@@ -69,10 +73,10 @@ class Supervisor:
             state, message = ClusterState.FAILED, str(error)
         except OSError as error:
             state, message = ClusterState.FAILED, f"{error.strerror}: {error.filename or self.folder.path}{_fix(error)}"
-            traceback.print_exc()
+            _print_traceback()
         except Exception as error:  # noqa: BLE001 - whatever it is, everything must end
             state, message = ClusterState.FAILED, f"the supervisor failed: {error!r}"
-            traceback.print_exc()
+            _print_traceback()
         self._end(state, message)
 
     def _prepare(self) -> None:
@@ -236,6 +240,8 @@ class Supervisor:
     def _end(self, state: ClusterState, message: str) -> None:
         """End every process, then every job, then say so."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if state is ClusterState.FAILED and shutil.disk_usage(self.folder.path).free < _FULL:
+            message = f"the disk of {self.folder.path} is full: {_MAKE_ROOM} ({message})"
         _try(lambda: self._record(ClusterState.TERMINATING, message))
         recording = self.record is not None and self.ready and state is ClusterState.TERMINATED
         if recording:
@@ -302,7 +308,8 @@ def _guard(folder: ClusterFolder, supervisor: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os.kill(supervisor, signal.SIGTERM))
     code = _wait_for(supervisor)
     end_all(descendants)
-    if code:
+    known = (read_json(folder.status) or {}).get("state")
+    if known not in (ClusterState.TERMINATED, ClusterState.FAILED):
         close(
             folder, ClusterState.FAILED, f"its supervisor was killed by signal {-code}" if code < 0 else "its supervisor failed"
         )
@@ -320,7 +327,7 @@ def _machine_mib() -> int:
 
 
 def _fix(error: OSError) -> str:
-    return ": make room, or give the connection another staging_uri" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return f": {_MAKE_ROOM}" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
 
 
 def _drain(handle: int) -> None:
@@ -332,6 +339,11 @@ def _try(call: Callable[[], Any]) -> None:
     try:
         call()
     except Exception:  # noqa: BLE001 - the traceback is printed
+        _print_traceback()
+
+
+def _print_traceback() -> None:
+    with contextlib.suppress(OSError):  # the disk that holds the log may be the one that is full
         traceback.print_exc()
 
 
