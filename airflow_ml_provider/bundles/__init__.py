@@ -1,0 +1,1 @@
+"""DAG bundles: what serves the ready-made DAGs."""
