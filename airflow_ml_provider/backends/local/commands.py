@@ -13,7 +13,7 @@ from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.spec import memory_mib
 
 LOOPBACK = "127.0.0.1"
-TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 - the name
+TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
 """Where both ends of Spark Connect look for the token."""
 _DAEMON_MEMORY = "512m"
 _OPENED = (

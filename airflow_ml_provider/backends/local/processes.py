@@ -44,7 +44,7 @@ def spawn(
             stderr=subprocess.STDOUT,
             pass_fds=keep,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
 
 
