@@ -31,16 +31,16 @@ class JobRun:
 
 def experiment_id(client: MlflowClient, name: str, artifact_location: str | None = None) -> str:
     """The experiment's id; it is made when there is none, with its artifacts at ``artifact_location``."""
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(name)
     if found is None:
-        from mlflow.exceptions import MlflowException
-
         try:
             return str(client.create_experiment(name, artifact_location=artifact_location))
         except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
             found = client.get_experiment_by_name(name)
+            if found is None:
+                raise error from None
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
@@ -75,9 +75,11 @@ def end_run(client: MlflowClient, run_id: str, *, succeeded: bool) -> None:
 def end_parent(client: MlflowClient, experiment_name: str, dag_run_key: str, *, succeeded: bool) -> None:
     """Close the DAG run's own run, if there is one, and mark what still runs under it as killed."""
     experiment = client.get_experiment_by_name(experiment_name)
-    found = _find(client, experiment.experiment_id, DAG_RUN_TAG, dag_run_key) if experiment else []
-    for parent in found[:1]:
-        for child in _find(client, experiment.experiment_id, _PARENT_TAG, parent.info.run_id):
+    if experiment is None:
+        return
+    id_ = str(experiment.experiment_id)
+    for parent in _find(client, id_, DAG_RUN_TAG, dag_run_key)[:1]:
+        for child in _find(client, id_, _PARENT_TAG, parent.info.run_id):
             if child.info.status == "RUNNING":
                 client.set_terminated(child.info.run_id, status="KILLED")
         end_run(client, parent.info.run_id, succeeded=succeeded)
