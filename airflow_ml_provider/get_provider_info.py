@@ -101,5 +101,6 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.sensors.spark"]}],
         "triggers": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.triggers.spark"]}],
         "extra-links": [f"{package}.links.spark.SparkUILink", f"{package}.links.mlflow.MLflowRunLink"],
+        "bundles": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.bundles.ready_made"]}],
         "task-decorators": [{"name": "spark_job", "class-name": f"{package}.decorators.spark_job.spark_job_task"}],
     }
