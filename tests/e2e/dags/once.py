@@ -1,0 +1,94 @@
+"""DAGs whose tasks lose their processes at the worst moments. Each waits for files that a test makes in ``params.folder``."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, Param
+
+from airflow_ml_provider.backends.local.backend import LocalBackend
+from airflow_ml_provider.cluster import SparkCluster
+from airflow_ml_provider.operators.spark_job import SparkJobOperator
+
+PROGRAM = "../programs/waits.py"
+SMALL = {"driver": {"cores": 1, "memory": "512m"}}
+
+
+def die_once(folder: str, task: str) -> None:
+    """Kill this process as a machine's end does, the first time only."""
+    mark = Path(folder, f"{task}.died")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DiesAfterSubmit(SparkJobOperator):
+    """The service has answered; the operator has noted nothing."""
+
+    def execute(self, context: Any) -> Any:
+        submit, folder, task = LocalBackend.submit, context["params"]["folder"], self.task_id
+
+        def and_die(backend: LocalBackend, *args: Any, **kwargs: Any) -> str:
+            job = submit(backend, *args, **kwargs)
+            die_once(folder, task)
+            return job
+
+        LocalBackend.submit = and_die  # type: ignore[method-assign]
+        return super().execute(context)
+
+
+class DiesBeforeReporting(SparkJobOperator):
+    """The job has succeeded; Airflow does not know."""
+
+    def execute(self, context: Any) -> Any:
+        result = super().execute(context)
+        die_once(context["params"]["folder"], self.task_id)
+        return result
+
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> Any:
+        result = super().execute_complete(context, event)
+        die_once(context["params"]["folder"], self.task_id)
+        return result
+
+
+def dag(dag_id: str) -> DAG:
+    return DAG(
+        dag_id,
+        schedule=None,
+        catchup=False,
+        params={"folder": Param("/nowhere", type="string")},
+        default_args={"retries": 1, "retry_delay": timedelta(seconds=0.1), "mlflow_conn_id": "mlflow_default"},
+    )
+
+
+def job(
+    cluster: SparkCluster, name: str, *, failures: int = 0, kind: type[SparkJobOperator] = SparkJobOperator, **fields: Any
+) -> Any:
+    args = ["{{ params.folder }}", name, str(failures)]
+    return kind(task_id=name, cluster=cluster.handle, program=PROGRAM, args=args, **fields)
+
+
+with dag("dies"), SparkCluster("spark", **SMALL) as cluster:
+    for mode, deferrable in (("sync", False), ("deferred", True)):
+        job(cluster, f"after_submit_{mode}", kind=DiesAfterSubmit, deferrable=deferrable)
+        job(cluster, f"before_reporting_{mode}", kind=DiesBeforeReporting, deferrable=deferrable)
+        job(cluster, f"fails_once_{mode}", failures=1, deferrable=deferrable)
+    job(cluster, "while_running", deferrable=False)
+
+with dag("cleared"), SparkCluster("spark", **SMALL) as cluster:
+    job(cluster, "done", deferrable=False)
+    job(cluster, "done_deferred", deferrable=True)
+    job(cluster, "holds", deferrable=True)
+
+for name in ("marked_task", "marked_run"):
+    with dag(name), SparkCluster("spark", **SMALL) as cluster:
+        job(cluster, "sync", deferrable=False)
+        job(cluster, "deferred", deferrable=True)
+
+with dag("triggerer"), SparkCluster("spark", **SMALL) as cluster:
+    job(cluster, "waits", deferrable=True)
