@@ -60,8 +60,8 @@ def register(client: MlflowClient, name: str, run_id: str, tags: Mapping[str, st
     if found := _versions(client, name, run_id):
         return found[0]
     model = logged_model(client, run_id)
-    source = f"models:/{model.model_id}"
-    made = client.create_model_version(name, source=source, run_id=run_id, tags=dict(tags or {}), model_id=model.model_id)
+    source, id_ = model.artifact_location, model.model_id
+    made = client.create_model_version(name, source=source, run_id=run_id, tags=dict(tags or {}), model_id=id_)
     first = next(iter(_versions(client, name, run_id)), made)
     if int(first.version) != int(made.version):
         client.delete_model_version(name, str(made.version))

@@ -162,7 +162,8 @@ def _listed(candidates: Any) -> list[Any]:
         return [candidates]
     if candidates is None:
         raise SpecError("candidates: got None: takes the results of the training jobs")
-    return list(candidates)
+    # By index: Airflow logs an error when somebody reads a mapped task's results past their end.
+    return [candidates[index] for index in range(len(candidates))]
 
 
 def _required(field: str, value: Any) -> str:

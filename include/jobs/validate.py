@@ -13,7 +13,6 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-
 # For each table, what every row must fulfil (a null does not), and the share of rows that may break it.
 RULES: dict[str, dict[str, float]] = {
     "flights": {

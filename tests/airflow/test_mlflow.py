@@ -1,0 +1,151 @@
+"""The MLflow connection and its operators, on MLflow on SQLite and on a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from airflow.sdk import DAG
+from conftest import CANARY
+
+from airflow_ml_provider.cluster import SparkCluster
+from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.hooks.mlflow import MLflowHook
+from airflow_ml_provider.operators.mlflow import EvaluateModelOperator, PromoteModelOperator, RegisterModelOperator
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def connect(monkeypatch, **fields):
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", **fields}))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The address of a real MLflow server."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")]
+    with (folder / "log").open("w") as log, subprocess.Popen([*command, *stores], stdout=log, stderr=log) as process:
+        try:
+            _wait(f"http://127.0.0.1:{port}/health")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _wait(url):
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(url)
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def mlflow(request, monkeypatch, tmp_path):
+    """A connection to each kind of MLflow."""
+    if request.param == "sqlite":
+        connect(monkeypatch, host=f"sqlite:///{tmp_path}/mlflow.db")
+    else:
+        connect(monkeypatch, host=request.getfixturevalue("server"), login="user", password=CANARY)
+    return MLflowHook()
+
+
+def logged_model(hook, run_id, auc):
+    """What a training job does."""
+    hook.client.log_metric(run_id, "auc", auc)
+    model = hook.client.create_logged_model(hook.client.get_run(run_id).info.experiment_id, source_run_id=run_id)
+    hook.client.finalize_logged_model(model.model_id, "READY")
+    return {"run_id": run_id, "metrics": {"auc": auc}}
+
+
+def test_from_a_jobs_run_to_the_champion(run, service, program, mlflow, request, log):
+    name = request.node.name.replace("[", "_").strip("]")
+    with DAG(name, schedule=None) as dag, SparkCluster("spark", mlflow_conn_id="mlflow_default") as cluster:
+        cluster.job("train", program=program)
+    done = run(dag)
+    assert done.state == "success"
+    found = logged_model(mlflow, done.xcom("spark.train", "mlflow_run_id"), 0.8)
+    (made,) = service.clusters.values()
+    (job,) = made.jobs.values()
+    assert job.plan["env"]["MLFLOW_RUN_ID"] == found["run_id"]
+    assert CANARY not in json.dumps(job.plan)
+    tags = mlflow.client.get_run(found["run_id"]).data.tags
+    assert tags["airflow.task_id"] == "spark.train"
+    assert mlflow.client.get_run(tags["mlflow.parentRunId"]).info.status == "FINISHED"
+    with DAG(f"{name}_promotes", schedule=None) as dag:
+        register = RegisterModelOperator(task_id="register", model_name=name, candidates=[found], metric="auc")
+        gate = EvaluateModelOperator(task_id="gate", model=register.output, metric="auc", threshold="0.7")
+        PromoteModelOperator(task_id="promote", gate=gate.output)
+    done = run(dag)
+    assert done.state == "success"
+    assert mlflow.client.get_model_version_by_alias(name, "champion").version == done.xcom("promote")["version"]
+    done.run_again("register", cleared=True)
+    done.run_again("promote", cleared=False)
+    assert len(mlflow.client.search_model_versions(f"name = '{name}'")) == 1
+    assert done.xcom("promote")["uri"] == f"models:/{name}@champion"
+    assert CANARY not in log()
+    assert not any(key.startswith("MLFLOW_TRACKING") for key in os.environ)
+
+
+def test_a_gate_that_says_no_fails_once(run, monkeypatch, tmp_path):
+    connect(monkeypatch, host=f"sqlite:///{tmp_path}/mlflow.db")
+    hook = MLflowHook()
+    made = hook.start_job_run(experiment="x", dag_run_key="k", parent_name="p", job_token="t", job_name="j", tags={})
+    found = logged_model(hook, made.run_id, 0.6)
+    with DAG("gate_says_no", schedule=None) as dag:
+        register = RegisterModelOperator(task_id="register", model_name="m", candidates=found)
+        gate = EvaluateModelOperator(task_id="gate", model=register.output, metric="auc", threshold=0.7, retries=3)
+        PromoteModelOperator(task_id="promote", gate=gate.output)
+    done = run(dag)
+    assert done.states == {"register": "success", "gate": "failed", "promote": "upstream_failed"}
+    assert done.ti("gate").try_number == 1
+
+
+def test_the_fields_of_a_connection(monkeypatch):
+    connect(monkeypatch, host="https://x.example", port=5000, password="t0ken", extra={"ui_url": "https://ui.example/"})
+    hook = MLflowHook()
+    assert hook.connection.uri == "https://x.example:5000"
+    assert hook.connection.credentials == {"MLFLOW_TRACKING_TOKEN": "t0ken"}
+    assert hook.model_url("a b", "3") == "https://ui.example/#/models/a%20b/versions/3"
+    assert "t0ken" not in repr(hook.connection)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({}, "field 'host' .Tracking URI.: is empty"),
+        ({"host": "ftp://x"}, "got 'ftp://x': takes http"),
+        ({"host": "http://me:pass@x"}, "holds credentials: put them into"),
+        ({"host": "http://x", "login": "me"}, "field 'password': is empty"),
+        ({"host": "http://x", "extra": {"url": 1}}, "no such field: 'url': takes ui_url"),
+    ],
+)
+def test_a_wrong_connection_says_so(monkeypatch, fields, problem):
+    connect(monkeypatch, **fields)
+    with pytest.raises(ConfigurationError, match=problem):
+        _ = MLflowHook().connection
+    good, message = MLflowHook().test_connection()
+    assert not good
+    assert "mlflow_default" in message
+
+
+def test_the_test_button(mlflow, monkeypatch):
+    assert mlflow.test_connection() == (True, f"{mlflow.connection.uri}: ready")
+    connect(monkeypatch, host="http://127.0.0.1:9")
+    good, message = MLflowHook().test_connection()
+    assert not good
+    assert "127.0.0.1" in message
