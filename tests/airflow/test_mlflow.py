@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 
 import pytest
@@ -38,14 +37,15 @@ def server(tmp_path_factory):
     stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")]
     with (folder / "log").open("w") as log, subprocess.Popen([*command, *stores], stdout=log, stderr=log) as process:
         try:
-            _wait(f"http://127.0.0.1:{port}/health")
+            _wait(f"http://127.0.0.1:{port}/health", process)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
 
 
-def _wait(url):
-    for _ in range(600):
+def _wait(url, process):
+    for _ in range(1800):
+        assert process.poll() is None
         try:
             with urllib.request.urlopen(url, timeout=1):
                 return
@@ -92,7 +92,7 @@ def test_from_a_jobs_run_to_the_champion(run, service, program, mlflow, request,
         PromoteModelOperator(task_id="promote", gate=gate.output)
     done = run(dag)
     assert done.state == "success"
-    assert mlflow.client.get_model_version_by_alias(name, "champion").version == done.xcom("promote")["version"]
+    assert str(mlflow.client.get_registered_model(name).aliases["champion"]) == done.xcom("promote")["version"]
     done.run_again("register", cleared=True)
     done.run_again("promote", cleared=False)
     assert len(mlflow.client.search_model_versions(f"name = '{name}'")) == 1
