@@ -1,6 +1,8 @@
 # Needs make and a Python of 3.11 to 3.13; everything else comes from PyPI into .venv.
 PYTHON ?= python3
 AIRFLOW ?= 3.3
+# The folder of `make up`; IN=.demo shows what the demo made.
+IN ?= .up
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 READY := .venv/ready-$(AIRFLOW)
 SPEC := pyproject.toml hatch_build.py airflow_ml_provider/__init__.py
@@ -22,10 +24,10 @@ $(READY): $(SPEC) $(CONSTRAINTS)
 	@rm -f .venv/ready-* && touch $@
 
 demo: $(READY) ## run the DAG flight_delays on this machine and sum it up
-	@python scripts/demo.py
+	@python -m scripts.demo
 
 up: $(READY) ## Airflow and MLflow for the browser, until Ctrl-C
-	@python scripts/up.py
+	@python -m scripts.up --home $(IN)
 
 check: $(READY) ## format, lint, types and import rules
 	ruff check .
@@ -43,7 +45,7 @@ soak: $(READY) ## the tests that run for hours
 	pytest -m soak
 
 constraints: $(READY) ## resolve the constraints of every supported Airflow anew
-	python scripts/constraints.py
+	python -m scripts.constraints
 
 clean: ## remove what the other targets made
 	rm -rf .venv .demo .up .cache dist

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import socket
 import subprocess
@@ -43,16 +44,20 @@ def tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-def with_variable(name: str, value: str) -> list[psutil.Process]:
-    """Every process that was started with this environment variable, except this one."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(name) == value and process.pid != psutil.Process().pid:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+def about(folder: Path) -> list[psutil.Process]:
+    """Every process but this one that names the folder in its arguments or its environment, or works in it."""
+    own = psutil.Process().pid
+    return [process for process in psutil.process_iter() if process.pid != own and _is_about(process, str(folder))]
+
+
+def _is_about(process: psutil.Process, folder: str) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        texts = [*process.cmdline(), *process.environ().values(), process.cwd()]
+    except psutil.Error:
+        return False
+    return any(text == folder or f"{folder}{os.sep}" in text for text in texts)
 
 
 def end(processes: Iterable[psutil.Process], patience: float) -> None:
@@ -70,6 +75,12 @@ def _send(processes: Iterable[psutil.Process], what: signal.Signals) -> None:
             process.send_signal(what)
         except psutil.NoSuchProcess:
             continue
+
+
+def end_on_signals() -> None:
+    """Treat a request to end, or a terminal that closes, like Ctrl-C."""
+    for what in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(what, signal.default_int_handler)
 
 
 def free_port(wanted: int = 0) -> int:

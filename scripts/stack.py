@@ -5,14 +5,16 @@ Everything listens on 127.0.0.1, stands in one folder and ends with the program 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -72,6 +74,7 @@ class Stack:
         self._connections = {**_connections(self.mlflow_url if mlflow else None), **(connections or {})}
         self._pids: dict[str, subprocess.Popen[bytes]] = {}
         self._api: Api | None = None
+        self._lock: IO[str] | None = None
 
     @property
     def api(self) -> Api:
@@ -100,6 +103,7 @@ class Stack:
         """Start every component and wait until Airflow takes requests and its connections are there."""
         for folder in (self.home, self.home / "dags", self.home / "run"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._take()
         self.password = homes.write_config(self.home, self.url, self._dags, self._settings)
         homes.lay_databases(self.home, self.env, mlflow=self._mlflow)
         for name in self.components:
@@ -112,7 +116,7 @@ class Stack:
         """Wait until the web servers answer; :class:`StackError` when a component has ended."""
         urls = [f"{self.url}/api/v2/version", *([f"{self.mlflow_url}/health"] if self._mlflow else [])]
         for url in urls:
-            processes.wait_until(url, lambda url=url: self._alive() and _answers(url), timeout)
+            processes.wait_until(url, partial(self._serves, url), timeout)
 
     def wait_healthy(self, timeout: float = 120) -> None:
         """Wait until scheduler, DAG processor and triggerer have reported to the database."""
@@ -152,10 +156,12 @@ class Stack:
 
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to this stack: components, tasks, clusters and what they left."""
-        return processes.with_variable("AIRFLOW_HOME", str(self.home))
+        return processes.about(self.home)
 
     def stop(self) -> None:
         """End the clusters, then every process of this stack. Safe to repeat."""
+        if self._lock is None or not self.password:
+            return
         if self._api:
             self._api.close()
             self._api = None
@@ -163,6 +169,16 @@ class Stack:
         self._pids.clear()
         self._terminate_clusters()
         processes.end(components, patience=5)
+        processes.end(self.processes(), patience=5)
+
+    def _take(self) -> None:
+        """Hold the folder until this program ends, and end what another left there when it was killed."""
+        if self._lock is None:
+            self._lock = (self.home / "run" / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(f"another program runs an Airflow in {self.home}: end it first") from None
         processes.end(self.processes(), patience=5)
 
     def _terminate_clusters(self) -> None:
@@ -174,12 +190,19 @@ class Stack:
             for cluster in backend.owned():
                 backend.terminate(cluster.id)
 
+    def _serves(self, url: str) -> bool:
+        return self._alive() and _answers(url)
+
     def _alive(self) -> bool:
+        self.check()
+        return True
+
+    def check(self) -> None:
+        """:class:`StackError` when a component has ended."""
         for name, process in self._pids.items():
             if process.poll() is not None:
                 tail = "\n".join(self.log(name).splitlines()[-LOG_LINES:])
                 raise StackError(f"{name} ended with {process.returncode}:\n{tail}")
-        return True
 
     def _command(self, name: str) -> Sequence[str]:
         airflow = [sys.executable, "-m", "airflow", name]
