@@ -78,7 +78,7 @@ def _install(wheel: Path, folder: Path, airflow: str) -> Installed:
     assert uv, "uv is in the dependency group dev"
     python = folder / "venv" / "bin" / "python"
     constraints = ROOT / "constraints" / f"airflow-{airflow}.txt"
-    wanted = [f"{wheel}[mlflow]", "apache-airflow", "pytest", "-c", str(constraints)]
+    wanted = [f"{wheel}[all]", "apache-airflow", "pytest", "-c", str(constraints)]
     for command in (
         [uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv")],
         [uv, "pip", "install", "--quiet", "--link-mode", "hardlink", "--python", str(python), *wanted],
