@@ -17,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 JOBS = Path(__file__).parents[2] / "include" / "jobs"
 DAYS = 10
 BAD_BATCH = """
+import sys
 from pyspark.sql import SparkSession, functions as F
 spark = SparkSession.builder.getOrCreate()
 good, bad = sys.argv[1:]
