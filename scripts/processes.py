@@ -44,20 +44,22 @@ def tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-def about(folder: Path) -> list[psutil.Process]:
-    """Every process but this one that names the folder in its arguments or its environment, or works in it."""
-    own = psutil.Process().pid
-    return [process for process in psutil.process_iter() if process.pid != own and _is_about(process, str(folder))]
+def of_home(home: Path) -> list[psutil.Process]:
+    """Every process of the Airflow in this folder, and of the clusters that it made, but this one and what started it."""
+    own = {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
+    return [process for process in psutil.process_iter() if process.pid not in own and _is_of(process, home)]
 
 
-def _is_about(process: psutil.Process, folder: str) -> bool:
+def _is_of(process: psutil.Process, home: Path) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        texts = [*process.cmdline(), *process.environ().values(), process.cwd()]
+        if process.environ().get("AIRFLOW_HOME") == str(home):
+            return True
+        spark = process.name().startswith(("java", "python", "sh"))
+        return spark and any(f"{home / 'spark'}{os.sep}" in text for text in process.cmdline())
     except psutil.Error:
         return False
-    return any(text == folder or f"{folder}{os.sep}" in text for text in texts)
 
 
 def end(processes: Iterable[psutil.Process], patience: float) -> None:

@@ -156,7 +156,7 @@ class Stack:
 
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to this stack: components, tasks, clusters and what they left."""
-        return processes.about(self.home)
+        return processes.of_home(self.home)
 
     def stop(self) -> None:
         """End the clusters, then every process of this stack. Safe to repeat."""
