@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 AIRFLOWS = ("3.1", "3.2", "3.3")
-PINS = ("pyspark==4.2.0",)
-"""What is held at the version that was developed on."""
+WANTED = ("pyspark==4.2.0", "asyncpg", "psycopg2-binary")
+"""Spark held at the version that was developed on, and what Airflow needs for PostgreSQL."""
 
 
 def resolve(airflow: str) -> None:
@@ -18,7 +18,7 @@ def resolve(airflow: str) -> None:
     target = ROOT / "constraints" / f"airflow-{airflow}.txt"
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "wanted.in")
-        wanted.write_text("\n".join([f"apache-airflow=={airflow}.*", *PINS]) + "\n")
+        wanted.write_text("\n".join([f"apache-airflow=={airflow}.*", *WANTED]) + "\n")
         command = [
             "uv",
             "pip",

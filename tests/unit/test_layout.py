@@ -1,0 +1,88 @@
+"""Rules of the source tree that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLIC = ("cluster", "core", "decorators", "operators", "sensors")
+HEAVY = ("mlflow", "pandas", "psutil", "pyspark")
+AT_PARSING = (
+    "cluster",
+    "operators.spark_cluster",
+    "operators.spark_job",
+    "operators.mlflow",
+    "sensors.spark",
+    "decorators.spark_job",
+)
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dags").rglob("*.py")), ids=lambda path: path.name)
+def test_dags_use_what_users_use(path: Path) -> None:
+    ours = [name for name in imported(path) if name.startswith("airflow_ml_provider")]
+    assert ours
+    assert not [name for name in ours if name.split(".")[1] not in PUBLIC]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "include").rglob("*.py")), ids=lambda path: path.name)
+def test_jobs_run_without_airflow_and_without_us(path: Path) -> None:
+    assert not [name for name in imported(path) if name.split(".")[0] in ("airflow", "airflow_ml_provider")]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "airflow_ml_provider" / "runners").rglob("*.py")), ids=lambda path: path.name)
+def test_runners_need_the_standard_library_and_spark(path: Path) -> None:
+    assert {name.split(".")[0] for name in imported(path)} <= {*sys.stdlib_module_names, "pyspark"}
+
+
+def test_parsing_a_dag_imports_nothing_heavy() -> None:
+    program = "\n".join(
+        [
+            "import sys, airflow.sdk",
+            "before = set(sys.modules)",
+            *(f"import airflow_ml_provider.{name}" for name in AT_PARSING),
+            "print(sorted({name.split('.')[0] for name in set(sys.modules) - before}))",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    assert not set(ast.literal_eval(done.stdout.splitlines()[-1])) & set(HEAVY)
+
+
+def test_constraints_name_versions_and_no_places() -> None:
+    for path in sorted((ROOT / "constraints").glob("*.txt")):
+        lines = path.read_text().splitlines()
+        assert len(lines) > 100
+        assert not [line for line in lines if not re.fullmatch(r"[a-z0-9.-]+==[^ /:]+( ; .*)?", line)]
+
+
+def test_the_compose_file_starts_every_component() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+    assert set(services) == {"api-server", "dag-processor", "migrate", "mlflow", "postgres", "scheduler"}
+    environment = services["scheduler"]["environment"]
+    assert json.loads(environment["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    assert json.loads(environment["AIRFLOW_CONN_SPARK_CLUSTER_DEFAULT"])["conn_type"] == "spark_cluster"
+    published = [port for service in services.values() for port in service.get("ports", ())]
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_files_are_small() -> None:
+    files = [path for folder in ("airflow_ml_provider", "dags", "include", "scripts") for path in (ROOT / folder).rglob("*.py")]
+    assert not {path.name: lines for path in files if (lines := len(path.read_text().splitlines())) > 400}
