@@ -109,7 +109,8 @@ def _model(results: Mapping[str, Any], aliases: Mapping[str, str]) -> list[str]:
 def _scored(result: Any) -> list[str]:
     if not isinstance(result, Mapping):
         return []
-    return [f"{name:<26} {value}" for name, value in result.items() if isinstance(value, str | int | float)]
+    shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in result.items()}
+    return [f"{name:<26} {value}" for name, value in shown.items() if isinstance(value, str | int)]
 
 
 def run(stack: Stack, conf: Mapping[str, Any], progress: Progress, timeout: float) -> bool:

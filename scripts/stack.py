@@ -128,10 +128,12 @@ class Stack:
 
     def kill(self, name: str, what: signal.Signals = signal.SIGKILL) -> None:
         """Kill one component and everything below it, and wait until they are gone."""
-        found = processes.tree(self._pids.pop(name).pid)
+        started = self._pids.pop(name)
+        found = processes.tree(started.pid)
         for process in found:
             process.send_signal(what)
         psutil.wait_procs(found, timeout=30)
+        started.wait(timeout=10)
 
     def restart(self, name: str) -> None:
         """Kill one component, if it runs, and start it again."""
@@ -160,25 +162,31 @@ class Stack:
 
     def stop(self) -> None:
         """End the clusters, then every process of this stack. Safe to repeat."""
-        if self._lock is None or not self.password:
+        if self._lock is None:
             return
         if self._api:
             self._api.close()
             self._api = None
         components = [process for started in self._pids.values() for process in processes.tree(started.pid)]
-        self._pids.clear()
         self._terminate_clusters()
         processes.end(components, patience=5)
         processes.end(self.processes(), patience=5)
+        while self._pids:
+            self._pids.popitem()[1].wait(timeout=10)
+        self._lock.close()
+        self._lock = None
 
     def _take(self) -> None:
         """Hold the folder until this program ends, and end what another left there when it was killed."""
-        if self._lock is None:
-            self._lock = (self.home / "run" / "lock").open("w")
+        if self._lock is not None:
+            return
+        lock = (self.home / "run" / "lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            lock.close()
             raise StackError(f"another program runs an Airflow in {self.home}: end it first") from None
+        self._lock = lock
         processes.end(self.processes(), patience=5)
 
     def _terminate_clusters(self) -> None:
