@@ -48,9 +48,15 @@ def airflow_env(context: Mapping[str, Any]) -> dict[str, str]:
 
 
 def cluster_tags(context: Mapping[str, Any]) -> dict[str, str]:
-    """Who asked for a cluster, as the janitor reads it."""
+    """Who asked for a cluster: for people, for the janitor, and for a later attempt to find it again."""
     ti = context["ti"]
-    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
+    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, **origin(context)}
+
+
+def origin(context: Mapping[str, Any]) -> dict[str, str]:
+    """The tags that tell a run's clusters from those of every other run, and of other map indexes."""
+    index = context["ti"].map_index
+    return {"run_key": run_key(context), "map_index": str(-1 if index is None else index)}
 
 
 def job_tags(context: Mapping[str, Any], cluster: str) -> dict[str, str]:

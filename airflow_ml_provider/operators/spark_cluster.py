@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -18,7 +19,7 @@ from airflow_ml_provider.core.spec import ClusterSpec, Node
 from airflow_ml_provider.core.state import ClusterState
 from airflow_ml_provider.hooks.spark_cluster import DEFAULT_CONN_ID, SparkClusterHook
 from airflow_ml_provider.operators.base import UNSET, check_constants, final_errors, insist, plain
-from airflow_ml_provider.operators.context import cluster_name, cluster_tags, run_key, work_of
+from airflow_ml_provider.operators.context import cluster_name, cluster_tags, origin, run_key, work_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_ml_provider.core.backend import Backend, Plan
     from airflow_ml_provider.core.identity import Work
 
+_SPEC_TAG = "spec"
 _GONE = (ClusterState.TERMINATED, ClusterState.TERMINATING)
 
 
@@ -85,9 +87,10 @@ class CreateSparkClusterOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         with final_errors():
             hook = SparkClusterHook(self.spark_conn_id)
-            plan = hook.backend.plan_cluster(self._spec(hook, context))
+            spec = self._spec(hook, context)
+            plan = hook.backend.plan_cluster(spec)
             self.log.info("Asking %s for a cluster:\n%s", hook.connection.backend, json.dumps(plan, indent=2, default=str))
-            cluster = self._ask(hook.backend, plan, work_of(context))
+            cluster = self._left_by_clear(context, hook.backend, spec) or self._ask(hook.backend, plan, work_of(context))
         handle = Handle(hook.connection.backend, hook.spark_conn_id, cluster)
         error = decide_cluster(str(handle), self._describe(hook.backend, cluster)).error
         if error:
@@ -105,7 +108,18 @@ class CreateSparkClusterOperator(BaseOperator):
         fields = {**self.spec, "tags": {**self.spec.get("tags", {}), **cluster_tags(context)}}
         if "name" not in {**hook.connection.defaults, **fields}:
             fields["name"] = cluster_name(context)
-        return hook.cluster_spec(fields)
+        spec = hook.cluster_spec(fields)
+        return spec.model_copy(update={"tags": {**spec.tags, _SPEC_TAG: _digest(spec)}})
+
+    def _left_by_clear(self, context: Context, backend: Backend, spec: ClusterSpec) -> str | None:
+        """The live cluster of this task from before it was cleared: Airflow clears a setup task with every task that it serves."""
+        if work_of(context).epoch <= (self.retries or 0):
+            return None
+        for found in _owned(backend, {**cluster_tags(context), _SPEC_TAG: spec.tags[_SPEC_TAG]}, log=self.log):
+            self.log.info("Cluster %s is still there", found)
+            self._asked = backend, found
+            return found
+        return None
 
     def _ask(self, backend: Backend, plan: Plan, work: Work) -> str:
         """The cluster of this piece of work: the first generation that has not ended, made if need be."""
@@ -149,11 +163,17 @@ class TerminateSparkClusterOperator(BaseOperator):
                 with final_errors():
                     handle = Handle.parse(self.cluster)
                     backend = SparkClusterHook.for_handle(handle).backend
-                insist(partial(backend.terminate, handle.cluster), log=self.log)
-                self.log.info("Asked for the end of %s", handle)
+                for cluster in dict.fromkeys((handle.cluster, *self._siblings(context, backend))):
+                    insist(partial(backend.terminate, cluster), log=self.log)
+                    self.log.info("Asked for the end of %s", Handle(handle.backend, handle.conn_id, cluster))
         finally:
             if self.mlflow_conn_id:
                 self._end_tracking(self.mlflow_conn_id, context)
+
+    def _siblings(self, context: Context, backend: Backend) -> list[str]:
+        """Every live cluster of this run that the setup tasks of this teardown made, those from before a Clear too."""
+        setups = [task.task_id for task in self.get_direct_relatives(upstream=True) if task.is_setup]
+        return [found for setup in setups for found in _owned(backend, {**origin(context), "task_id": setup}, log=self.log)]
 
     def _end_tracking(self, mlflow_conn_id: str, context: Context) -> None:
         from airflow_ml_provider.hooks.mlflow import MLflowHook
@@ -169,3 +189,15 @@ class TerminateSparkClusterOperator(BaseOperator):
         ti: Any = context["ti"]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         return not any(state in ("failed", "upstream_failed") for state in states.values())
+
+
+def _owned(backend: Backend, tags: Mapping[str, str], *, log: Any) -> Iterator[str]:
+    """The ids of the live clusters with these tags."""
+    for found in insist(lambda: list(backend.owned()), log=log):
+        if tags.items() <= found.tags.items() and not found.state.ended:
+            yield found.id
+
+
+def _digest(spec: ClusterSpec) -> str:
+    """What a spec asks for, in 12 hexadecimal digits."""
+    return hashlib.sha256(spec.model_dump_json(exclude={"tags"}).encode()).hexdigest()[:12]

@@ -5,6 +5,7 @@ A dead worker is told by its trace: the same task tried once more, while the ser
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -80,9 +81,36 @@ def test_a_cluster_that_has_ended_is_followed_by_another_one(finished, service):
     assert [cluster.state for cluster in service.clusters.values()] == [ClusterState.TERMINATED, ClusterState.RUNNING]
 
 
-def test_a_cleared_create_makes_another_cluster(finished, service):
+def test_a_cleared_create_finds_the_cluster_that_lives(finished, service):
+    """Airflow clears a setup task with each task that it serves, while others still run on its cluster."""
+    before = finished.xcom("create")
+    finished.run_again("create", cleared=True)
+    assert finished.xcom("create") == before
+    assert len(service.clusters) == 1
+
+
+def test_a_cleared_create_makes_another_cluster_when_the_first_has_ended(finished, service):
+    (made,) = service.clusters.values()
+    made.end("terminated on request")
     finished.run_again("create", cleared=True)
     assert len(service.clusters) == 2
+
+
+def test_the_teardown_ends_every_cluster_of_the_run_and_no_other(run, service, program, deferrable):
+    """A changed spec makes another cluster after a Clear; the first one must not outlive the run."""
+    with DAG("siblings", schedule=None) as dag, SparkCluster("etl", deferrable=deferrable) as cluster:
+        cluster.job("job", program=program)
+    done = run(dag)
+    ((_, made),) = service.clusters.items()
+    service.clusters |= {
+        "c-before-the-clear": replace(made, state=ClusterState.RUNNING),
+        "c-of-another-run": replace(
+            made, state=ClusterState.RUNNING, plan={**made.plan, "tags": {**made.plan["tags"], "run_key": "x"}}
+        ),
+    }
+    done.run_again("etl.terminate_cluster", cleared=False)
+    assert service.clusters["c-before-the-clear"].state is ClusterState.TERMINATED
+    assert service.clusters["c-of-another-run"].state is ClusterState.RUNNING
 
 
 def test_each_retry_after_a_failed_job_starts_one(run, service, program, deferrable):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from airflow_ml_provider.backends.local.backend import LocalBackend
 from airflow_ml_provider.core.state import ClusterState
 from scripts.stack import Stack
-from tests.processes import assert_nothing_runs, eventually, processes_of
+from tests.processes import assert_nothing_runs, eventually
 
 CANARIES = {name: f"canary-{name}-5b9e-never-shown" for name in ("mlflow", "credentials", "extra")}
 QUICK = {
@@ -24,7 +25,6 @@ QUICK = {
     "triggerer.triggerer_health_check_threshold": "8",
     "triggerer.job_heartbeat_sec": "1",
 }
-CASES = ("dies", "cleared", "marked_task", "marked_run", "triggerer")
 
 
 @dataclass
@@ -39,12 +39,11 @@ class Run:
     dag_id: str
     run_id: str
     folder: Path
-    seen: set[str] = field(default_factory=set)
 
     def state(self, task: str) -> str | None:
         return self.stack.api.states(self.dag_id, self.run_id).get(f"spark.{task}")
 
-    def until(self, task: str, *states: str, within: float = 90) -> None:
+    def until(self, task: str, *states: str, within: float = 180) -> None:
         eventually(lambda: self.state(task) in states, within=within)
 
     def runs(self, task: str) -> list[int]:
@@ -53,7 +52,7 @@ class Run:
         return [int(line) for line in noted.read_text().splitlines()] if noted.exists() else []
 
     def until_it_runs(self, task: str, times: int = 1) -> None:
-        eventually(lambda: len(self.runs(task)) == times, within=120)
+        eventually(lambda: len(self.runs(task)) == times, within=180)
 
     def let_go(self, *tasks: str) -> None:
         for task in tasks:
@@ -110,16 +109,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory, spark_root: Path) -> Iterato
         stack.api.put_connection("mlflow_default", opened)
         yield stack
         running = stack.processes()
+    backend = LocalBackend(spark_root)
+    for cluster in backend.owned():
+        backend.terminate(cluster.id)
     assert not [process for process in running if psutil.pid_exists(process.pid) and process.status() != psutil.STATUS_ZOMBIE]
-    assert not processes_of(spark_root / "clusters")
+    assert_nothing_runs(spark_root / "clusters", within=120)
 
 
 @pytest.fixture(scope="session")
-def runs(stack: Stack, spark_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """A run of every case, started together: each waits for its test."""
-    found = {}
-    for dag_id in CASES:
+def start(stack: Stack, spark_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """The one run of a case, by its DAG's id; started when it is first asked for."""
+
+    @cache
+    def started(dag_id: str) -> Run:
         folder = tmp_path_factory.mktemp(dag_id)
-        run_id = stack.api.trigger(dag_id, {"folder": str(folder)})
-        found[dag_id] = Run(stack, spark_root, dag_id, run_id, folder)
-    return found
+        return Run(stack, spark_root, dag_id, stack.api.trigger(dag_id, {"folder": str(folder)}), folder)
+
+    return started

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 
 import psutil
 import pytest
@@ -10,13 +12,13 @@ import pytest
 from tests.e2e.conftest import CANARIES, Run
 from tests.processes import eventually
 
+Start = Callable[[str], Run]
 MODES = ("sync", "deferred")
-DEAD = ("after_submit", "before_reporting")
 
 
 @pytest.fixture(scope="session")
-def dies(runs: dict[str, Run]) -> Run:
-    return runs["dies"]
+def dies(start: Start) -> Run:
+    return start("dies")
 
 
 def test_a_worker_that_dies_while_the_job_runs_finds_it_again(dies: Run) -> None:
@@ -35,7 +37,7 @@ def test_a_worker_that_dies_while_the_job_runs_finds_it_again(dies: Run) -> None
 def test_a_worker_that_dies_between_the_answer_and_the_note_finds_its_job(dies: Run, mode: str) -> None:
     task = f"after_submit_{mode}"
     dies.until_it_runs(task)
-    eventually(lambda: (dies.folder / f"spark.{task}.died").exists())
+    eventually((dies.folder / f"spark.{task}.died").exists)
     dies.let_go(task)
     dies.until(task, "success")
     assert dies.result(task) == {"runs": 1, "rows": 100}
@@ -67,8 +69,8 @@ def test_nothing_is_left_of_the_run_whose_workers_died(dies: Run) -> None:
     dies.assert_nothing_is_left()
 
 
-def test_a_cleared_task_runs_once_more(runs: dict[str, Run]) -> None:
-    run = runs["cleared"]
+def test_a_cleared_task_runs_once_more(start: Start) -> None:
+    run = start("cleared")
     tasks = ("done", "done_deferred")
     run.let_go(*tasks)
     for task in tasks:
@@ -85,8 +87,8 @@ def test_a_cleared_task_runs_once_more(runs: dict[str, Run]) -> None:
     run.assert_nothing_is_left()
 
 
-def test_a_task_that_a_user_marks_failed_has_its_job_cancelled(runs: dict[str, Run]) -> None:
-    run = runs["marked_task"]
+def test_a_task_that_a_user_marks_failed_has_its_job_cancelled(start: Start) -> None:
+    run = start("marked_task")
     for task in MODES:
         run.until_it_runs(task)
     run.until("deferred", "deferred")
@@ -97,8 +99,8 @@ def test_a_task_that_a_user_marks_failed_has_its_job_cancelled(runs: dict[str, R
     run.assert_nothing_is_left()
 
 
-def test_a_run_that_a_user_marks_failed_has_its_jobs_cancelled(runs: dict[str, Run]) -> None:
-    run = runs["marked_run"]
+def test_a_run_that_a_user_marks_failed_has_its_jobs_cancelled(start: Start) -> None:
+    run = start("marked_run")
     for task in MODES:
         run.until_it_runs(task)
     run.until("deferred", "deferred")
@@ -107,8 +109,8 @@ def test_a_run_that_a_user_marks_failed_has_its_jobs_cancelled(runs: dict[str, R
     run.assert_nothing_is_left()
 
 
-def test_a_triggerer_that_dies_and_comes_back_loses_and_cancels_nothing(runs: dict[str, Run]) -> None:
-    run = runs["triggerer"]
+def test_a_triggerer_that_dies_and_comes_back_loses_and_cancels_nothing(start: Start) -> None:
+    run = start("triggerer")
     run.until_it_runs("waits")
     run.until("waits", "deferred")
     run.stack.restart("triggerer")
@@ -129,8 +131,16 @@ def test_the_drivers_log_is_in_the_tasks_log(dies: Run) -> None:
 def _assert_cancelled(run: Run) -> None:
     for task in MODES:
         (pid,) = run.runs(task)
-        eventually(lambda pid=pid: not psutil.pid_exists(pid), within=60)
-        eventually(lambda task=task: run.job_states(task) == ["CANCELLED"], within=60)
+        eventually(partial(_is_gone, pid), within=60)
+        eventually(partial(_has_one_cancelled_job, run, task), within=60)
+
+
+def _is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid)
+
+
+def _has_one_cancelled_job(run: Run, task: str) -> bool:
+    return run.job_states(task) == ["CANCELLED"]
 
 
 def _worker(run: Run, task: str) -> psutil.Process:
@@ -141,17 +151,13 @@ def _worker(run: Run, task: str) -> psutil.Process:
     raise AssertionError(f"{task} has no process")
 
 
-def test_no_canary_is_shown(runs: dict[str, Run]) -> None:
-    stack = next(iter(runs.values())).stack
+def test_no_canary_is_shown(start: Start) -> None:
+    run = start("dies")
     told = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             told.append((str(process.pid), " ".join(process.cmdline())))
-    for path in [
-        *stack.home.rglob("*"),
-        *runs["dies"].root.rglob("*"),
-        *(path for run in runs.values() for path in run.folder.rglob("*")),
-    ]:
+    for path in (path for folder in (run.stack.home, run.root, run.folder) for path in folder.rglob("*")):
         if path.is_file() and path.suffix != ".jsa":
             told.append((str(path), path.read_bytes().decode("utf-8", errors="replace")))
     assert len(told) > 100

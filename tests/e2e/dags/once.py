@@ -16,7 +16,7 @@ from airflow_ml_provider.cluster import SparkCluster
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
 
 PROGRAM = "../programs/waits.py"
-SMALL = {"driver": {"cores": 1, "memory": "512m"}}
+SMALL: dict[str, Any] = {"driver": {"cores": 1, "memory": "512m"}}
 
 
 def die_once(folder: str, task: str) -> None:
@@ -31,6 +31,14 @@ class DiesAfterSubmit(SparkJobOperator):
     """The service has answered; the operator has noted nothing."""
 
     def execute(self, context: Any) -> Any:
+        self._prepare_to_die(context)
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> Any:
+        self._prepare_to_die(context)
+        return super().execute_complete(context, event)
+
+    def _prepare_to_die(self, context: Any) -> None:
         submit, folder, task = LocalBackend.submit, context["params"]["folder"], self.task_id
 
         def and_die(backend: LocalBackend, *args: Any, **kwargs: Any) -> str:
@@ -38,8 +46,7 @@ class DiesAfterSubmit(SparkJobOperator):
             die_once(folder, task)
             return job
 
-        LocalBackend.submit = and_die  # type: ignore[method-assign]
-        return super().execute(context)
+        LocalBackend.submit = and_die  # type: ignore[method-assign, assignment]
 
 
 class DiesBeforeReporting(SparkJobOperator):
