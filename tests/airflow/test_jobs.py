@@ -65,7 +65,7 @@ def test_templates_and_other_tasks_results_reach_the_job(run, service, program, 
     }
     assert plan["env"]["SIZE"] == plan["spark_conf"]["spark.x"] == "7"
     assert plan["env"]["AIRFLOW_CTX_TASK_ID"] == "etl.job"
-    assert plan["timeout"] == "PT7S"
+    assert plan["timeout"] == 7.0
 
 
 def test_a_relative_program_starts_at_the_dag_files_folder(run, service, program, tmp_path):

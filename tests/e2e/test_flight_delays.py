@@ -1,0 +1,84 @@
+"""The ready-made DAG from raw files to a scored day, on a slice of the data, in both ways to wait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+
+from airflow_ml_provider.backends.local.backend import LocalBackend
+from scripts.stack import Stack
+from tests.e2e.conftest import Run
+
+DAG = "flight_delays"
+METRICS = {"roc_auc", "pr_auc", "log_loss", "brier"}
+PLOTS = {"roc.png", "calibration.png", "feature_importances.png"}
+
+
+def finish(stack: Stack, root: Path, output: Path) -> Run:
+    """A whole run of the DAG."""
+    run = Run(stack, root, DAG, stack.api.trigger(DAG, {"days": 6, "threshold": 0.5, "output": str(output)}), output)
+    state = stack.api.wait_for_run(DAG, run.run_id, timeout=400)
+    assert state == "success", stack.api.states(DAG, run.run_id)
+    return run
+
+
+@pytest.fixture(scope="module")
+def client(stack: Stack) -> MlflowClient:
+    return MlflowClient(stack.mlflow_url, stack.mlflow_url)
+
+
+def test_the_whole_dag_in_sync_mode(stack: Stack, spark_root: Path, tmp_path: Path, client: MlflowClient) -> None:
+    run = finish(stack, spark_root, tmp_path)
+    assert "trigger" not in str([*_logs(run, "ingest")])
+    _check(run, client, version="1")
+
+
+def test_the_whole_dag_in_deferred_mode(stack: Stack, spark_root: Path, tmp_path: Path, client: MlflowClient) -> None:
+    stack.env["AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"] = "True"
+    stack.restart("scheduler")
+    run = finish(stack, spark_root, tmp_path)
+    assert "trigger" in str([*_logs(run, "ingest")])
+    _check(run, client, version="2")
+
+
+def _check(run: Run, client: MlflowClient, *, version: str) -> None:
+    trained = _trained(run)
+    assert len({result["run_id"] for result in trained}) == 2
+    for result in trained:
+        _check_run(run, client, result)
+    registered = client.get_model_version_by_alias(DAG, "champion")
+    best = max(trained, key=lambda result: float(result["metrics"]["roc_auc"]))
+    assert (str(registered.version), registered.run_id) == (version, best["run_id"])
+    assert len(client.search_model_versions(f"name = '{DAG}'")) == int(version)
+    scored = run.result("score")
+    assert scored["day"] == "2013-01-06"
+    assert pq.read_table(scored["path"]).num_rows == scored["rows"] > 500
+    run.assert_nothing_is_left()
+    assert not list(LocalBackend(run.root).owned())
+
+
+def _check_run(run: Run, client: MlflowClient, result: dict[str, Any]) -> None:
+    """The job's run: its metrics, plots and model, where it came from, and the DAG run's own above it."""
+    found = client.get_run(result["run_id"])
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics.keys() >= METRICS
+    assert {item.path for item in client.list_artifacts(result["run_id"])} >= PLOTS
+    tags = found.data.tags
+    assert (tags["airflow.dag_id"], tags["airflow.run_id"], tags["airflow.task_id"]) == (DAG, run.run_id, "spark.train")
+    assert tags["airflow.try_number"] == "1"
+    assert tags["spark.cluster"] == run.cluster()
+    parent = client.get_run(tags["mlflow.parentRunId"])
+    assert parent.info.status == "FINISHED"
+    assert run.run_id in parent.info.run_name
+
+
+def _trained(run: Run) -> list[dict[str, Any]]:
+    return [run.stack.api.xcoms(DAG, run.run_id, "spark.train", index)["return_value"] for index in range(2)]
+
+
+def _logs(run: Run, task: str) -> list[Path]:
+    return list((run.stack.home / "logs" / f"dag_id={DAG}" / f"run_id={run.run_id}" / f"task_id=spark.{task}").iterdir())
