@@ -36,10 +36,10 @@ check: $(READY) ## format, lint, types and import rules
 	lint-imports --no-logo
 
 test: check ## check, then every test
-	pytest -m "not soak"
+	pytest -m "not soak" --numprocesses 3 --dist loadgroup
 
 bench: $(READY) ## the benchmarks
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; python $$file || exit 1; done
+	@for name in parse_cost cluster_start small_job dag_steps; do echo "== $$name"; python benchmarks/$$name.py || exit 1; done
 
 soak: $(READY) ## the tests that run for hours
 	pytest -m soak

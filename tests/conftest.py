@@ -3,8 +3,35 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
+
+# The longest first, so that nothing long is left for one process at the end.
+_ORDER = ("e2e", "test_wheel.py", "test_local_cluster.py", "contract", "airflow")
 
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLFLOW_"))]:
     del os.environ[_name]
 os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost")))
 os.environ["no_proxy"] = os.environ["NO_PROXY"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share clusters or servers stay in one process when pytest runs in several."""
+    items.sort(key=lambda item: next((place for place, part in enumerate(_ORDER) if part in item.path.parts), len(_ORDER)))
+    for item in items:
+        folder = item.path.parent.name
+        suite = item.cls.__name__ if isinstance(item, pytest.Function) and item.cls else ""
+        item.add_marker(pytest.mark.xdist_group("e2e" if folder == "e2e" else f"{folder}/{item.path.name}/{suite}"))
+
+
+@pytest.fixture(scope="session")
+def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the local backend's clusters; the class-data archive in it is made once for all of pytest's processes."""
+    root = tmp_path_factory.getbasetemp() / "spark"
+    root.mkdir(mode=0o700, exist_ok=True)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = tmp_path_factory.getbasetemp().parent / "spark-cache"
+        shared.mkdir(mode=0o700, exist_ok=True)
+        (root / "cache").symlink_to(shared)
+    return root

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -39,8 +40,8 @@ class BackendContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def rig(cls, tmp_path_factory: pytest.TempPathFactory) -> Rig:
-        return RIGS[cls.name](tmp_path_factory.getbasetemp() / "spark")
+    def rig(cls, spark_root: Path) -> Rig:
+        return RIGS[cls.name](spark_root)
 
     @pytest.fixture(scope="class")
     @classmethod

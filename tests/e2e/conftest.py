@@ -92,11 +92,6 @@ def _if_ended(state: ClusterState) -> ClusterState | None:
 
 
 @pytest.fixture(scope="session")
-def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.getbasetemp() / "spark"
-
-
-@pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, spark_root: Path) -> Iterator[Stack]:
     extra = {"backend": "local", "staging_uri": str(spark_root), "credentials_conn_id": "service"}
     connections = {

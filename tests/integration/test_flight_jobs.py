@@ -53,8 +53,8 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    backend = LocalBackend(root=tmp_path_factory.getbasetemp() / "spark")
+def cluster(tmp_path_factory, spark_root):
+    backend = LocalBackend(root=spark_root)
     id_ = backend.create(backend.plan_cluster(ClusterSpec(name="flights")), token="flights")
     try:
         while not (status := backend.describe([id_])[id_]).state.ended and status.state is not ClusterState.RUNNING:

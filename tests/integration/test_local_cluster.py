@@ -85,8 +85,8 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.getbasetemp() / "spark"
+def root(spark_root: Path) -> Path:
+    return spark_root
 
 
 @pytest.fixture(scope="module")
