@@ -41,8 +41,8 @@ test: check ## check, then every test
 bench: $(READY) ## the benchmarks
 	@for name in parse_cost cluster_start small_job dag_steps; do echo "== $$name"; python benchmarks/$$name.py || exit 1; done
 
-soak: $(READY) ## the tests that run for hours
-	pytest -m soak
+soak: $(READY) ## a storm of kills: SOAK_MINUTES, SOAK_SEED
+	pytest -m soak -s
 
 constraints: $(READY) ## resolve the constraints of every supported Airflow anew
 	python -m scripts.constraints
