@@ -7,7 +7,6 @@ CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 READY := .venv/ready-$(AIRFLOW)
 SPEC := pyproject.toml hatch_build.py airflow_ml_provider/__init__.py
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export UV_LINK_MODE ?= copy
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check bench soak constraints clean
 
