@@ -25,6 +25,15 @@ def eventually(look: Callable[[], Any], *, within: float = 30.0) -> Any:
     return found
 
 
+def listening(folder: Path) -> list[Any]:
+    """The addresses, ``ip`` and ``port``, on which the folder's processes listen."""
+    found = []
+    for process in processes_of(folder):
+        with contextlib.suppress(psutil.Error, FileNotFoundError):
+            found += [item.laddr for item in process.net_connections(kind="inet") if item.status == psutil.CONN_LISTEN]
+    return found
+
+
 def assert_nothing_runs(folder: Path, *, within: float = 30.0) -> None:
     """Wait until no process of the folder is left; fails with their command lines."""
     deadline = time.monotonic() + within

@@ -25,7 +25,7 @@ from airflow_ml_provider.backends.local.supervisor import spark_home
 from airflow_ml_provider.core.errors import CapacityError, ConfigurationError, SpecError
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, PythonCode, PythonFile
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus
-from tests.processes import assert_nothing_runs, eventually, processes_of
+from tests.processes import assert_nothing_runs, eventually, listening, processes_of
 
 CANARY = "canary-40c2-never-shown"
 SMALL = {"driver": Node(cores=2, memory="1g"), "idle_timeout": 120}
@@ -212,14 +212,9 @@ def test_secrets_are_in_no_argument_list_no_log_and_no_readable_file(single: Clu
 
 
 def test_everything_listens_on_the_loopback_and_the_door_needs_the_token(single: Cluster) -> None:
-    listening = [
-        connection.laddr
-        for process in processes_of(single.folder)
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert listening
-    assert {address.ip.removeprefix("::ffff:") for address in listening} <= {"127.0.0.1", "::1"}
+    addresses = listening(single.folder)
+    assert addresses
+    assert {address.ip.removeprefix("::ffff:") for address in addresses} <= {"127.0.0.1", "::1"}
     source = (
         "import os\nos.environ['SPARK_CONNECT_AUTHENTICATE_TOKEN'] = 'wrong'\n"
         "from pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate().range(1).count()"
@@ -399,9 +394,7 @@ def _below_private(path: Path, folder: Path) -> bool:
 
 def _rest_ports(cluster: Cluster) -> list[int]:
     """Ports that answer as standalone's REST submission does."""
-    connections = [item for process in processes_of(cluster.folder) for item in process.net_connections(kind="inet")]
-    ports = {item.laddr.port for item in connections if item.status == psutil.CONN_LISTEN}
-    return [port for port in ports if _answers_as_rest(port)]
+    return [port for port in {address.port for address in listening(cluster.folder)} if _answers_as_rest(port)]
 
 
 def _answers_as_rest(port: int) -> bool:

@@ -25,7 +25,7 @@ CLUSTERS = 2
 JOBS_AT_ONCE = 8
 PROGRAMS = (
     "import time; time.sleep({seconds})",
-    "from pyspark.sql import SparkSession; print(SparkSession.builder.getOrCreate().range(10**7).selectExpr('sum(id)').collect())",
+    "from pyspark.sql import SparkSession; print(SparkSession.builder.getOrCreate().range(10**6).selectExpr('sum(id)').collect())",
     "raise ValueError('as told')",
     "import subprocess; subprocess.Popen(['sleep', '7777'], start_new_session=True); import time; time.sleep({seconds})",
 )
@@ -76,7 +76,10 @@ class Storm:
             self.done["cancels"] += 1
 
     def kill_some(self, cluster: str) -> None:
-        found = processes_of(self.root / "clusters" / cluster)
+        if self.backend.describe([cluster])[cluster].state is not ClusterState.RUNNING and self.chance.random() < 0.9:
+            return
+        folder = self.root / "clusters" / cluster
+        found = processes_of(folder if self.chance.random() < 0.1 else folder / "jobs")
         if found:
             try:
                 self.chance.choice(found).kill()
