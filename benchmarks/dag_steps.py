@@ -103,8 +103,11 @@ def measure(folder: Path, repeats: int, days: int) -> None:
     with Stack(home, dags=Path(__file__).parent / "dags", connections=SPARK, env=env) as stack:
         for number in range(repeats):
             ours.append(run_dag(stack, "steps_ours", folder / f"ours-{number}", days))
+            print(f"ours {wall(ours[-1]):.1f} s", end=", ", flush=True)
             official.append(run_dag(stack, "steps_official", folder / f"official-{number}", days))
+            print(f"official {wall(official[-1]):.1f} s", end=", ", flush=True)
             plain.append(run_plain(stack, folder / f"plain-{number}", days))
+            print(f"plain {plain[-1][0]:.1f} s", flush=True)
     times = {"ours": [*map(wall, ours)], "official": [*map(wall, official)], "plain": [seconds for seconds, _ in plain]}
     print_tasks("ours, by task", ours)
     print_tasks("official, by task", official)
