@@ -47,8 +47,10 @@ class Storm:
         while len(self.live) < CLUSTERS:
             self.live.append(self.backend.create(self.backend.plan_cluster(ClusterSpec()), token=uuid.uuid4().hex[:24]))
             self.done["clusters made"] += 1
-        what = self.chance.choices((self.submit, self.cancel, self.kill_some, self.terminate), (60, 15, 8, 2))[0]
-        what(self.chance.choice(self.live))
+        cluster = self.chance.choice(self.live)
+        running = self.backend.describe([cluster])[cluster].state is ClusterState.RUNNING
+        if running or self.chance.random() < 0.02:  # now and then, while it starts
+            self.chance.choices((self.submit, self.cancel, self.kill_some, self.terminate), (60, 15, 8, 2))[0](cluster)
         states = self.backend.describe(self.live)
         self.live = [cluster for cluster in self.live if not states[cluster].state.ended]
         time.sleep(self.chance.uniform(0, 0.3))
@@ -76,8 +78,6 @@ class Storm:
             self.done["cancels"] += 1
 
     def kill_some(self, cluster: str) -> None:
-        if self.backend.describe([cluster])[cluster].state is not ClusterState.RUNNING and self.chance.random() < 0.9:
-            return
         folder = self.root / "clusters" / cluster
         found = processes_of(folder if self.chance.random() < 0.1 else folder / "jobs")
         if found:
