@@ -16,6 +16,7 @@ os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127
 os.environ["no_proxy"] = os.environ["NO_PROXY"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share clusters or servers stay in one process when pytest runs in several."""
     items.sort(key=lambda item: next((place for place, part in enumerate(_ORDER) if part in item.path.parts), len(_ORDER)))
