@@ -35,7 +35,7 @@ check: $(READY) ## format, lint, types and import rules
 	lint-imports --no-logo
 
 test: check ## check, then every test
-	pytest -m "not soak" --numprocesses 3 --dist loadgroup
+	pytest -m "not soak" --numprocesses 2 --no-loadscope-reorder
 
 bench: $(READY) ## the benchmarks
 	@for name in parse_cost cluster_start small_job dag_steps; do echo "== $$name"; python benchmarks/$$name.py || exit 1; done

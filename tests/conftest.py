@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # The longest first, so that nothing long is left for one process at the end.
 _ORDER = ("e2e", "test_wheel.py", "test_local_cluster.py", "contract", "airflow")
@@ -16,14 +18,21 @@ os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127
 os.environ["no_proxy"] = os.environ["NO_PROXY"]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share clusters or servers stay in one process when pytest runs in several."""
     items.sort(key=lambda item: next((place for place, part in enumerate(_ORDER) if part in item.path.parts), len(_ORDER)))
-    for item in items:
-        folder = item.path.parent.name
-        suite = item.cls.__name__ if isinstance(item, pytest.Function) and item.cls else ""
-        item.add_marker(pytest.mark.xdist_group("e2e" if folder == "e2e" else f"{folder}/{item.path.name}/{suite}"))
+
+
+class _ByPlace(LoadScopeScheduling):
+    """Tests that share servers or clusters stay in one process: all of tests/e2e, and each other file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _ByPlace(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,13 @@ CANARY = "canary-5f1c7e"
 
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
-    """The metadata database."""
+    """The metadata database, and one API server in this process for all tasks: Airflow before 3.3 makes one a task."""
+    from airflow.sdk.execution_time import supervisor
     from airflow.utils.db import initdb
 
     initdb()
+    if not hasattr(supervisor.in_process_api_server, "cache_info"):
+        supervisor.in_process_api_server = cache(supervisor.in_process_api_server)
 
 
 @pytest.fixture
