@@ -13,7 +13,7 @@ from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, Pyth
 from airflow_ml_provider.core.state import ClusterState, JobState
 
 JOBS = Path(__file__).parents[2] / "include" / "jobs"
-DAYS = 3
+DAYS, FLIGHTS = 3, 2699
 BAD_BATCH = """
 import sys
 from pyspark.sql import SparkSession, functions as F
@@ -70,7 +70,7 @@ def cluster(tmp_path_factory, spark_root):
 @pytest.fixture(scope="module")
 def raw(cluster):
     rows = cluster.result("ingest", "--output", cluster.folder / "raw", "--days", DAYS)["rows"]
-    assert rows["flights"] == 8832
+    assert rows["flights"] == FLIGHTS
     assert rows["planes"] == 3322
     return cluster.folder / "raw"
 
@@ -78,19 +78,19 @@ def raw(cluster):
 @pytest.fixture(scope="module")
 def features(cluster, raw):
     result = cluster.result("features", "--input", raw, "--output", cluster.folder / "features")
-    assert result["holdout_from"] == "2013-01-09"
-    assert sum(result["rows"].values()) == 8832
+    assert result["holdout_from"] == "2013-01-03"
+    assert sum(result["rows"].values()) == FLIGHTS
     return cluster.folder / "features"
 
 
 def test_a_good_batch_passes_and_a_bad_one_says_how_many_rows_are_wrong(cluster, raw):
     report = cluster.result("validate", "--input", raw)
-    assert report["flights"]["rows"] == 8832
+    assert report["flights"]["rows"] == FLIGHTS
     assert report["flights"]["distance BETWEEN 10 AND 10000"] == 0
     cluster.result(BAD_BATCH, raw, cluster.folder / "bad")
     status, _ = cluster.run("validate", "--input", cluster.folder / "bad")
     assert status.state is JobState.FAILED
-    assert re.search(r"Bad batch: flights: [1-9]\d* of 8832 rows break 'distance BETWEEN 10 AND 10000'", status.message)
+    assert re.search(rf"Bad batch: flights: [1-9]\d* of {FLIGHTS} rows break 'distance BETWEEN 10 AND 10000'", status.message)
     status, _ = cluster.run("validate", "--input", raw, "--min-rows", 5000)
     assert "planes: 3322 rows, and 5000 is the least" in status.message
 
