@@ -19,7 +19,8 @@ from airflow_ml_provider._compat import AirflowNotFoundException
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError
 from airflow_ml_provider.hooks.forms import form_widgets, ui_field_behaviour
 from airflow_ml_provider.models import tracking
-from airflow_ml_provider.models.tracking import JobRun
+from airflow_ml_provider.models.rest import RestClient
+from airflow_ml_provider.models.tracking import JobRun, RunClient
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +29,8 @@ DEFAULT_CONN_ID = "mlflow_default"
 _LOCAL_SCHEMES = ("sqlite", "file")
 _FIELDS = ("ui_url", "artifact_location")
 _ENVIRONMENT = threading.RLock()
+_LIBRARY_SETTINGS = ("MLFLOW_TRACKING_", "MLFLOW_WORKSPACE", "MLFLOW_REQUEST_HEADER")
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,16 @@ class MLflowHook(BaseHook):
         credentials = self.connection.credentials
         return _WithEnvironment(client, credentials) if credentials else client  # type: ignore[return-value]
 
+    @cached_property
+    def runs(self) -> RunClient:
+        """A client for runs alone. On a server it spares the task ``import mlflow``, unless a setting asks for MLflow's own client."""
+        if _needs_library(self.connection.uri, os.environ):
+            return self.client
+        credentials = self.connection.credentials
+        login, password = (credentials.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
+        auth = (login, password) if login and password else None
+        return RestClient(self.connection.uri, auth, credentials.get("MLFLOW_TRACKING_TOKEN"))
+
     def get_conn(self) -> MlflowClient:
         """The client, under the name that Airflow's hooks give it."""
         return self.client
@@ -95,7 +108,7 @@ class MLflowHook(BaseHook):
         self, *, experiment: str, dag_run_key: str, parent_name: str, job_token: str, job_name: str, tags: Mapping[str, str]
     ) -> JobRun:
         """The run of a job, under the run of its DAG run; the same one for the same ``dag_run_key`` and ``job_token``."""
-        client = self.client
+        client = self.runs
         id_ = tracking.experiment_id(client, experiment, self._artifact_location(experiment))
         parent = tracking.parent_run(client, id_, dag_run_key, parent_name)
         run_id = tracking.job_run(client, id_, parent, job_token, job_name, tags)
@@ -112,11 +125,11 @@ class MLflowHook(BaseHook):
 
     def end_job_run(self, run_id: str, succeeded: bool) -> None:
         """Close a job's run."""
-        tracking.end_run(self.client, run_id, succeeded=succeeded)
+        tracking.end_run(self.runs, run_id, succeeded=succeeded)
 
     def end_parent_run(self, *, experiment: str, dag_run_key: str, succeeded: bool) -> None:
         """Close the DAG run's own run, if there is one."""
-        tracking.end_parent(self.client, experiment, dag_run_key, succeeded=succeeded)
+        tracking.end_parent(self.runs, experiment, dag_run_key, succeeded=succeeded)
 
     def run_url(self, experiment_id: str, run_id: str) -> str:
         """The page of a run; empty when nobody serves one."""
@@ -152,6 +165,15 @@ class MLflowHook(BaseHook):
     def _artifact_location(self, experiment: str) -> str | None:
         base = self.connection.artifact_location
         return f"{base}/{quote(experiment, safe='')}" if base else None
+
+
+def _needs_library(uri: str, environ: Mapping[str, str]) -> bool:
+    """Whether only MLflow's own client can open this: there is no server, or the worker is set up for that client."""
+    scheme = urlsplit(uri).scheme
+    if scheme not in ("http", "https") or Path("~/.mlflow/credentials").expanduser().exists():
+        return True
+    settings = [name for name in environ if name.startswith(_LIBRARY_SETTINGS) and name != "MLFLOW_TRACKING_URI"]
+    return bool(settings) or (scheme == "https" and any(map(environ.get, _CERTIFICATES)))
 
 
 def parse_connection(conn_id: str, connection: Any) -> MLflowConnection:

@@ -7,16 +7,22 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 from airflow.sdk import DAG
 from conftest import CANARY
 
 from airflow_ml_provider.cluster import SparkCluster
-from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.core.errors import AccessDenied, ConfigurationError, NotFound, ServiceError, Unavailable
 from airflow_ml_provider.hooks.mlflow import MLflowHook
+from airflow_ml_provider.models import rest, tracking
+from airflow_ml_provider.models.rest import RestClient
 from airflow_ml_provider.operators.mlflow import EvaluateModelOperator, PromoteModelOperator, RegisterModelOperator
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -99,6 +105,101 @@ def test_from_a_jobs_run_to_the_champion(run, service, program, mlflow, request,
     assert done.xcom("promote")["uri"] == f"models:/{name}@champion"
     assert CANARY not in log()
     assert not any(key.startswith("MLFLOW_TRACKING") for key in os.environ)
+
+
+@pytest.fixture
+def experiment(mlflow, request, tmp_path):
+    return tracking.experiment_id(mlflow.runs, request.node.name, tmp_path.as_uri())
+
+
+def test_a_run_is_found_again_whoever_asks(mlflow, experiment):
+    runs = mlflow.runs
+    assert isinstance(runs, RestClient) == mlflow.connection.uri.startswith("http")
+    with ThreadPoolExecutor(4) as pool:
+        parents = list(pool.map(lambda _: tracking.parent_run(runs, experiment, "run", "a run"), range(4)))
+    assert len({tracking.parent_run(runs, experiment, "run", "a run"), *parents[-1:]}) <= 2
+    parent = tracking.parent_run(runs, experiment, "run", "a run")
+    job = tracking.job_run(runs, experiment, parent, "token", "train", {"airflow.dag_id": "d"})
+    assert tracking.job_run(runs, experiment, parent, "token", "train", {}) == job
+    assert tracking.job_run(runs, experiment, parent, "other", "train", {}) != job
+    run = mlflow.client.get_run(job)
+    assert (run.data.tags["mlflow.parentRunId"], run.data.tags["airflow.dag_id"]) == (parent, "d")
+    assert (run.info.run_name, run.info.status) == ("train", "RUNNING")
+
+
+def test_the_end_of_the_parent_ends_what_still_runs(mlflow, experiment, request):
+    runs = mlflow.runs
+    parent = tracking.parent_run(runs, experiment, "run", "a run")
+    done, lost = (tracking.job_run(runs, experiment, parent, token, "job", {}) for token in ("a", "b"))
+    tracking.end_run(runs, done, succeeded=True)
+    tracking.end_parent(runs, request.node.name, "run", succeeded=False)
+    ended = [mlflow.client.get_run(run).info for run in (parent, done, lost)]
+    assert [info.status for info in ended] == ["FAILED", "FINISHED", "KILLED"]
+    assert all(info.end_time >= info.start_time for info in ended)
+    assert tracking.parent_run(runs, experiment, "run", "a run") == parent
+    assert mlflow.client.get_run(parent).info.status == "RUNNING"
+    tracking.end_parent(runs, "no such experiment", "run", succeeded=True)
+
+
+def test_a_deleted_experiment_comes_back(mlflow, experiment, request):
+    mlflow.client.delete_experiment(experiment)
+    assert tracking.experiment_id(mlflow.runs, request.node.name) == experiment
+    assert mlflow.client.get_experiment(experiment).lifecycle_stage == "active"
+
+
+class Answers(BaseHTTPRequestHandler):
+    """A server that answers with one status after the other, and notes who asked."""
+
+    statuses: ClassVar[list[int]] = []
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        self.asked.append(self.headers["Authorization"])
+        self.send_response(self.statuses.pop(0))
+        self.end_headers()
+        self.wfile.write(b'{"run": {"info": {"run_id": "r", "status": "RUNNING", "start_time": 1}}, "message": "because"}')
+
+    def log_message(self, *_):
+        """Nothing."""
+
+
+@pytest.fixture
+def answers():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_passing_fault_of_the_server_is_asked_again(answers):
+    Answers.statuses, Answers.asked = [503, 429, 200], []
+    assert RestClient(answers, token="t").get_run("r").info.run_id == "r"
+    assert Answers.asked == ["Bearer t"] * 3
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, AccessDenied), (403, AccessDenied), (404, NotFound), (400, ServiceError)])
+def test_a_refusal_is_told_at_once_with_its_reason(answers, status, kind):
+    Answers.statuses = [status]
+    with pytest.raises(kind, match=f"MLflow at {answers}, runs/get: {status} because"):
+        RestClient(answers, ("user", "password")).get_run("r")
+
+
+def test_a_server_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(rest, "_ATTEMPTS", 1)
+    with pytest.raises(Unavailable, match=r"MLflow at http://127\.0\.0\.1:9 does not answer"):
+        RestClient("http://127.0.0.1:9").get_run("r")
+
+
+@pytest.mark.parametrize("setting", ["MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_SERVER_CERT_PATH"])
+def test_a_worker_set_up_for_mlflows_own_client_has_it(monkeypatch, setting):
+    connect(monkeypatch, host="https://x.example")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    assert isinstance(MLflowHook().runs, RestClient)
+    monkeypatch.setenv(setting, "x")
+    assert not isinstance(MLflowHook().runs, RestClient)
 
 
 def test_a_gate_that_says_no_fails_once(run, monkeypatch, tmp_path):

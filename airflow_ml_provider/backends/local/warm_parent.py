@@ -31,7 +31,7 @@ from airflow_ml_provider.backends.local.processes import die_with_parent, reap
 from airflow_ml_provider.runners import run_python
 
 _NEEDED = ("pandas", "pyarrow", "pyspark.sql.connect.session", "pyspark.sql.connect.functions", "pyspark.sql.connect.client.core")
-# In steps of some tenths of a second: a job that comes between two is forked at once.
+# In steps, while no job runs: one that comes between two is forked at once, and none shares the machine with them.
 _USUAL = (
     "pyspark.ml",
     "pyspark.ml.connect",
@@ -85,13 +85,14 @@ class WarmParent:
             selector.register(self.channel, selectors.EVENT_READ)
             selector.register(woken, selectors.EVENT_READ)
             while True:
-                ready = {key.fileobj for key, _ in selector.select(0 if self.to_import else None)}
+                idle = bool(self.to_import) and not self.jobs
+                ready = {key.fileobj for key, _ in selector.select(0 if idle else None)}
                 if woken in ready:
                     woken.recv(4096)
                     self._report_ends()
                 if self.channel in ready and not self._take_requests():
                     return
-                if not ready:
+                if idle and not ready:
                     _import(self.to_import.pop(0))
 
     def _take_requests(self) -> bool:

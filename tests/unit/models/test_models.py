@@ -1,8 +1,6 @@
-"""Tracking, registration, gate and promotion on a real MLflow on SQLite."""
+"""Registration, gate and promotion on a real MLflow on SQLite."""
 
 from __future__ import annotations
-
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -39,30 +37,6 @@ def trained(client, experiment):
         return run
 
     return make
-
-
-def test_a_run_is_found_again_whoever_asks(client, experiment):
-    with ThreadPoolExecutor(4) as pool:
-        parents = list(pool.map(lambda _: tracking.parent_run(client, experiment, "run", "a run"), range(4)))
-    assert len({tracking.parent_run(client, experiment, "run", "a run"), *parents[-1:]}) <= 2
-    parent = tracking.parent_run(client, experiment, "run", "a run")
-    job = tracking.job_run(client, experiment, parent, "token", "train", {"airflow.dag_id": "d"})
-    assert tracking.job_run(client, experiment, parent, "token", "train", {}) == job
-    assert tracking.job_run(client, experiment, parent, "other", "train", {}) != job
-    tags = client.get_run(job).data.tags
-    assert tags["mlflow.parentRunId"] == parent
-    assert tags["airflow.dag_id"] == "d"
-
-
-def test_the_end_of_the_parent_ends_what_still_runs(client, experiment, request):
-    parent = tracking.parent_run(client, experiment, "run", "a run")
-    done, lost = (tracking.job_run(client, experiment, parent, token, "job", {}) for token in ("a", "b"))
-    tracking.end_run(client, done, succeeded=True)
-    tracking.end_parent(client, request.node.name, "run", succeeded=False)
-    assert [client.get_run(run).info.status for run in (parent, done, lost)] == ["FAILED", "FINISHED", "KILLED"]
-    assert tracking.parent_run(client, experiment, "run", "a run") == parent
-    assert client.get_run(parent).info.status == "RUNNING"
-    tracking.end_parent(client, "no such experiment", "run", succeeded=True)
 
 
 def test_one_run_has_one_version(client, trained):
