@@ -235,9 +235,10 @@ def test_workers_run_connect_and_classic_programs_side_by_side(root: Path) -> No
     try:
         where = COUNT.replace(
             "spark.range(1000).count()",
-            "spark.range(1000).repartition(8).rdd.map(lambda _: __import__('os').getpid()).distinct().count()",
+            "spark.range(1000).repartition(8).rdd.map(lambda _: __import__('time').sleep(0.1) or __import__('os').getpid()).distinct().count()",
         )
-        classic, connect = cluster.start(where, api="classic"), cluster.start(COUNT)
+        both = {"spark.scheduler.minRegisteredResourcesRatio": "1.0"}  # begin when both executors are there
+        classic, connect = cluster.start(where, api="classic", spark_conf=both), cluster.start(COUNT)
         assert cluster.ended(connect).result == 1000
         assert cluster.ended(classic).result >= 2, cluster.log(classic)
         executors = [line for line in map(_line, processes_of(cluster.folder)) if "CoarseGrainedExecutorBackend" in line]
