@@ -73,14 +73,30 @@ def test_constraints_name_versions_and_no_places() -> None:
         assert not [line for line in lines if not re.fullmatch(r"[a-z0-9.-]+==[^ /:]+( ; .*)?", line)]
 
 
-def test_the_compose_file_starts_every_component() -> None:
+def test_the_compose_file_starts_every_component_and_ships_no_secret() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
-    assert set(services) == {"api-server", "dag-processor", "migrate", "mlflow", "postgres", "scheduler"}
+    airflow = {"api-server", "dag-processor", "init", "scheduler", "triggerer"}
+    assert set(services) == {*airflow, "blob", "mlflow", "postgres", "s3", "secrets"}
+    for name in {*services} - {"init", "secrets"}:
+        assert services[name]["healthcheck"]["test"], name
     environment = services["scheduler"]["environment"]
     assert json.loads(environment["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
-    assert json.loads(environment["AIRFLOW_CONN_SPARK_CLUSTER_DEFAULT"])["conn_type"] == "spark_cluster"
+    for name in ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__API_AUTH__JWT_SECRET"):
+        assert name not in environment
+        assert environment[f"{name}_CMD"].startswith("cat /secrets/")
     published = [port for service in services.values() for port in service.get("ports", ())]
+    assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_the_compose_files_secrets_are_made_once_for_their_owner(tmp_path: Path) -> None:
+    make = [sys.executable, str(ROOT / "docker" / "make_secrets.py"), str(tmp_path)]
+    subprocess.run(make, check=True)
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    subprocess.run(make, check=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    assert {"spark_cluster_default", "mlflow_default", "aws_default"} <= json.loads(first["connections.json"]).keys()
 
 
 def test_files_are_small() -> None:
