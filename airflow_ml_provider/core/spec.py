@@ -8,12 +8,24 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.storage import SCHEMES
+from airflow_ml_provider.core.storage.base import split_source
 
 _MEMORY = re.compile(r"(\d+)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*\d+(\.\d+)?\s*")
+_MOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _UNIT_MIB = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024}
 
 
@@ -91,6 +103,50 @@ class Node(Spec):
     gpus: int = Field(default=0, ge=0)
     instance_type: str | None = None
     spot: bool = False
+
+
+class Mount(Spec):
+    """A name for a place in storage.
+
+    :param name: 1 to 63 letters, digits, ``_``, ``.`` and ``-``. Spark finds the place as ``dbfs:/mnt/<name>/``.
+    :param source: the place: ``s3://bucket/path``, ``abfss://container@account.dfs.core.windows.net/path``, ``gs://bucket/path``,
+        ``hdfs://host:port/path``, ``file:///path`` or an absolute path. The path is as the store has it, nothing escaped.
+    :param conn_id: the Airflow connection that opens it; None leaves it to whoever the cluster's machines are.
+    :param read_only: refuse whatever would change it.
+    :param fuse: give programs that only open files a folder.
+    """
+
+    name: str
+    source: str
+    conn_id: str | None = None
+    read_only: bool = False
+    fuse: bool = False
+
+    def __init__(self, name: Any = ..., source: Any = ..., conn_id: Any = None, **more: Any) -> None:
+        given = {"name": name, "source": source, "conn_id": conn_id}
+        super().__init__(**{field: value for field, value in given.items() if value is not ...}, **more)
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if "/" in name:
+            raise ValueError("has a slash: mounts lie side by side, so take a name, and give the folder in source")
+        if not _MOUNT_NAME.fullmatch(name):
+            raise ValueError("takes 1 to 63 letters, digits, '_', '.' and '-', a letter or digit first")
+        return name
+
+    @field_validator("source")
+    @classmethod
+    def _has_a_known_scheme(cls, source: str) -> str:
+        scheme = split_source(source).scheme
+        if scheme not in SCHEMES:
+            raise ValueError(f"takes a URI with one of the schemes {', '.join(sorted(SCHEMES))}, or an absolute path")
+        return source
+
+    @property
+    def scheme(self) -> str:
+        """Of the source, in lower case; ``file`` for a folder."""
+        return split_source(self.source).scheme
 
 
 class ClusterSpec(Spec):

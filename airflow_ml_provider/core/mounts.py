@@ -1,0 +1,89 @@
+"""Storage by name: what a mount is, and what it means to Hadoop and to fsspec. ``dbfs:/mnt/<name>/…`` in Spark. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.spec import Mount
+from airflow_ml_provider.core.storage import SCHEMES
+from airflow_ml_provider.core.storage.base import FILES, Credentials, Opened
+
+__all__ = ["FILES", "Credentials", "Mount", "Opened", "Settings", "check_mounts", "hadoop_settings", "open_mount"]
+
+_TABLE = "fs.viewfs.mounttable.default.link./mnt"
+_READ_ONLY = "readonly"
+_READ_ONLY_CLASS = "airflow_ml_provider.ReadOnlyFileSystem"
+
+
+class Settings(NamedTuple):
+    """What a Hadoop client needs for some mounts.
+
+    :param conf: settings that anybody may see.
+    :param secrets: settings that nobody may see.
+    :param files: files by name, as secret as ``secrets``; ``{files}`` in a setting stands for their folder.
+    :param libraries: the connectors, sorted.
+    """
+
+    conf: dict[str, str]
+    secrets: dict[str, str]
+    files: dict[str, str]
+    libraries: tuple[str, ...]
+
+
+def open_mount(mount: Mount, credentials: Credentials | None) -> Opened:
+    """What a mount means, with the connection that opens it.
+
+    :raises SpecError: the source has not the form that its scheme asks for.
+    :raises ConfigurationError: the connection cannot open it; the message names the field, and shows no value of it.
+    """
+    return SCHEMES[mount.scheme](mount.source, credentials)
+
+
+def check_mounts(mounts: Iterable[Mount]) -> None:
+    """Raise :class:`SpecError` for mounts of one name. Names have no slash, so none lies within another."""
+    seen: dict[str, Mount] = {}
+    problems = []
+    for mount in mounts:
+        if (before := seen.setdefault(mount.name, mount)) is not mount:
+            problems.append(f"mounts: got {mount.name!r} twice, for {before.source!r} and {mount.source!r}: takes each name once")
+    if problems:
+        raise SpecError(*problems)
+
+
+def hadoop_settings(opened: Mapping[Mount, Opened]) -> Settings:
+    """The settings of several mounts together.
+
+    :raises SpecError: two of them need one setting with two values, such as one bucket through two connections.
+    """
+    check_mounts(opened)
+    owners: dict[str, tuple[Mount, str]] = {}
+    found = Settings({"fs.dbfs.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"}, {}, {}, _libraries(opened))
+    for mount, item in opened.items():
+        _claim(owners, mount, {**item.conf, **item.secrets, **item.files})
+        found.conf.update({**item.conf, **_link(mount, item)})
+        found.secrets.update(item.secrets)
+        found.files.update(item.files)
+    return found
+
+
+def _link(mount: Mount, opened: Opened) -> dict[str, str]:
+    if not mount.read_only:
+        return {f"{_TABLE}/{mount.name}": opened.link}
+    scheme = f"{_READ_ONLY}-{opened.link.partition(':')[0]}"
+    return {f"{_TABLE}/{mount.name}": f"{_READ_ONLY}-{opened.link}", f"fs.{scheme}.impl": _READ_ONLY_CLASS}
+
+
+def _libraries(opened: Mapping[Mount, Opened]) -> tuple[str, ...]:
+    return tuple(sorted({name for item in opened.values() for name in item.libraries}))
+
+
+def _claim(owners: dict[str, tuple[Mount, str]], mount: Mount, settings: Mapping[str, str]) -> None:
+    for key, value in settings.items():
+        other, theirs = owners.setdefault(key, (mount, value))
+        if theirs != value:
+            raise SpecError(
+                f"mounts: got {other.name!r} and {mount.name!r}, which need the setting {key!r} with two values: "
+                "give both the same connection, or mount them on two clusters"
+            )

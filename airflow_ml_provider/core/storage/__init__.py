@@ -1,0 +1,17 @@
+"""What a source and an Airflow connection mean to Hadoop and to fsspec: one module a kind of storage. Pure tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from airflow_ml_provider.core.storage import azure, google, places, s3
+from airflow_ml_provider.core.storage.base import Credentials, Opened
+
+SCHEMES: Mapping[str, Callable[[str, Credentials | None], Opened]] = {
+    **dict.fromkeys(s3.SCHEMES, s3.open_s3),
+    **dict.fromkeys(azure.SCHEMES, azure.open_azure),
+    **dict.fromkeys(google.SCHEMES, google.open_google),
+    **dict.fromkeys(places.HDFS_SCHEMES, places.open_hdfs),
+    **dict.fromkeys(places.FILE_SCHEMES, places.open_folder),
+}
+"""What opens a source, by its scheme."""
