@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.servers.azurite import BlobServer
+from tests.servers.azurite import azurite as run_azurite
+from tests.servers.seaweedfs import S3Server
+from tests.servers.seaweedfs import seaweedfs as run_seaweedfs
 
 # The longest first, so that nothing long is left for one process at the end.
 _ORDER = ("e2e", "test_wheel.py", "test_local_cluster.py", "contract", "airflow")
@@ -45,3 +51,17 @@ def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shared.mkdir(mode=0o700, exist_ok=True)
         (root / "cache").symlink_to(shared)
     return root
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[S3Server]:
+    """One S3 server for all tests of this process: take buckets of your own."""
+    with run_seaweedfs() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[BlobServer]:
+    """One Blob server for all tests of this process: take containers of your own."""
+    with run_azurite() as server:
+        yield server

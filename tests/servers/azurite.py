@@ -1,0 +1,74 @@
+"""An Azure Blob server: Azurite, fetched once from npm at a pinned version. ABFS reaches it through its Blob endpoint."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.process import CACHE, LOOPBACK, free_ports, running
+
+_VERSION = "3.35.0"
+_FLAGS = ("--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--disableTelemetry")
+
+
+@dataclass(frozen=True)
+class BlobServer:
+    """Where it is and what opens it.
+
+    :param connection: the fields of an Airflow connection of type ``wasb``.
+    """
+
+    endpoint: str
+    account: str = "canaryaccount"
+    key: str = "Y2FuYXJ5LWF6dXJlLWtleS1jYW5hcnktYXp1cmUta2V5"
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        return {"conn_type": "wasb", "login": self.account, "password": self.key, "host": self.endpoint, "extra": {}}
+
+    def client(self) -> Any:
+        """A client of the Blob service."""
+        from azure.storage.blob import BlobServiceClient
+
+        return BlobServiceClient(self.endpoint, credential={"account_name": self.account, "account_key": self.key})
+
+    def make(self, container: str) -> str:
+        """A container, by name."""
+        with self.client() as client:
+            client.create_container(container)
+        return container
+
+
+@contextmanager
+def azurite() -> Iterator[BlobServer]:
+    """A server of one's own, gone at the end. Skips the test where there is no Node.js to run it."""
+    if not shutil.which("npm"):
+        pytest.skip("Azurite needs Node.js, and npm is not on PATH")
+    program = _fetched()
+    (port,) = free_ports(1)
+    server = BlobServer(f"http://{LOOPBACK}:{port}/{BlobServer.account}")
+    env = {**os.environ, "AZURITE_ACCOUNTS": f"{server.account}:{server.key}"}
+    with running([str(program), "--blobHost", LOOPBACK, "--blobPort", str(port), *_FLAGS], port, env=env):
+        yield server
+
+
+def _fetched() -> Path:
+    """The program, installed if it is not there; one process at a time does so."""
+    folder = CACHE / f"azurite-{_VERSION}"
+    program = folder / "node_modules" / ".bin" / "azurite-blob"
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "azurite.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            flags = ["--no-audit", "--no-fund", "--ignore-scripts", "--silent"]
+            subprocess.run(["npm", "install", "--prefix", str(folder), *flags, f"azurite@{_VERSION}"], check=True, timeout=600)
+    return program

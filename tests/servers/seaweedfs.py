@@ -1,0 +1,101 @@
+"""An S3 server that checks keys: SeaweedFS, a wheel of the dev group."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.servers.process import LOOPBACK, free_ports, running
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """Where it is and what opens it.
+
+    :param connection: the fields of an Airflow connection of type ``aws``.
+    """
+
+    endpoint: str
+    key: str = "canary-s3-key"
+    secret: str = "canary-s3-secret"
+    region: str = "us-east-1"
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        extra = {"endpoint_url": self.endpoint, "region_name": self.region}
+        return {"conn_type": "aws", "login": self.key, "password": self.secret, "extra": extra}
+
+    def client(self) -> Any:
+        """A boto3 client."""
+        import boto3
+
+        keys = {"aws_access_key_id": self.key, "aws_secret_access_key": self.secret, "region_name": self.region}
+        return boto3.client("s3", endpoint_url=self.endpoint, **keys)
+
+    def make(self, bucket: str) -> str:
+        """A bucket, by name."""
+        self.client().create_bucket(Bucket=bucket)
+        return bucket
+
+
+@contextmanager
+def seaweedfs() -> Iterator[S3Server]:
+    """A server of one's own, gone at the end."""
+    ports = dict(zip(("master", "volume", "filer"), zip(*[iter(free_ports(6))] * 2, strict=False), strict=True))
+    (s3,) = free_ports(1)
+    server = S3Server(f"http://{LOOPBACK}:{s3}")
+    keys = [{"accessKey": server.key, "secretKey": server.secret}]
+    allowed = {"identities": [{"name": "test", "credentials": keys, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
+        json.dump(allowed, config)
+        config.flush()
+        flags = [
+            *(
+                "-dir=.",
+                f"-ip={LOOPBACK}",
+                f"-ip.bind={LOOPBACK}",
+                "-filer",
+                "-s3",
+                f"-s3.port={s3}",
+                f"-s3.config={config.name}",
+            ),
+            *(
+                f"-{name}.port{kind}={port}"
+                for name, pair in ports.items()
+                for kind, port in zip(("", ".grpc"), pair, strict=True)
+            ),
+            *("-master.volumeSizeLimitMB=1024", "-volume.max=20", "-master.telemetry=false"),
+        ]
+        with running([str(Path(sys.prefix) / "bin" / "weed"), "server", *flags], s3):
+            _until_it_writes(server)
+            yield server
+
+
+def _until_it_writes(server: S3Server) -> None:
+    """It listens before its parts have found each other."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"{server.endpoint}/status", timeout=5).close()
+            server.make("ready")
+            server.client().put_object(Bucket="ready", Key="x", Body=b"x")
+        except (urllib.error.URLError, _client_error()):
+            assert time.monotonic() < deadline, "SeaweedFS does not take writes"
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _client_error() -> type[Exception]:
+    from botocore.exceptions import ClientError
+
+    return ClientError
