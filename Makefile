@@ -7,6 +7,8 @@ CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 READY := .venv/ready-$(AIRFLOW)
 SPEC := pyproject.toml hatch_build.py airflow_ml_provider/__init__.py
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Set, it has each of Airflow's many processes compile Airflow anew.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check bench soak constraints clean
 
