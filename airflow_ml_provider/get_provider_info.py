@@ -59,6 +59,38 @@ _MLFLOW: dict[str, Any] = {
         },
     },
 }
+_MOUNT: dict[str, Any] = {
+    "connection-type": "mount",
+    "hook-class-name": "airflow_ml_provider.hooks.mount.MountHook",
+    "hook-name": "Mount",
+    "ui-field-behaviour": {
+        "hidden-fields": ["host", "schema", "login", "password", "port"],
+        "relabeling": {},
+        "placeholders": {},
+    },
+    "conn-fields": {
+        "source": {
+            "label": "Source",
+            "description": "The place: s3://bucket/path, abfss://container@account.dfs.core.windows.net/path, gs://…, hdfs://…, file:///…",
+            "schema": {"type": "string"},
+        },
+        "credentials_conn_id": {
+            "label": "Credentials connection",
+            "description": "Id of the connection that opens it (types aws, wasb, adls, google_cloud_platform); a folder needs none",
+            "schema": _TEXT,
+        },
+        "read_only": {
+            "label": "Read-only",
+            "description": "Refuse whatever would change it",
+            "schema": {"type": ["boolean", "null"], "default": False},
+        },
+        "fuse": {
+            "label": "As a folder too",
+            "description": "Give programs that only open files a folder (needs FUSE on the cluster)",
+            "schema": {"type": ["boolean", "null"], "default": False},
+        },
+    },
+}
 
 
 def conn_fields(conn_type: str) -> dict[str, Any]:
@@ -72,7 +104,7 @@ def ui_field_behaviour(conn_type: str) -> dict[str, Any]:
 
 
 def _connection_type(conn_type: str) -> dict[str, Any]:
-    return next(item for item in (_SPARK_CLUSTER, _MLFLOW) if item["connection-type"] == conn_type)
+    return next(item for item in (_SPARK_CLUSTER, _MLFLOW, _MOUNT) if item["connection-type"] == conn_type)
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -85,21 +117,39 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": "Spark cluster", "external-doc-url": "https://spark.apache.org/", "tags": ["apache"]},
             {"integration-name": "MLflow", "external-doc-url": "https://mlflow.org/", "tags": ["software"]},
+            {"integration-name": "Mount", "external-doc-url": "https://filesystem-spec.readthedocs.io/", "tags": ["protocol"]},
         ],
         "hooks": [
             {"integration-name": "Spark cluster", "python-modules": [f"{package}.hooks.spark_cluster"]},
             {"integration-name": "MLflow", "python-modules": [f"{package}.hooks.mlflow"]},
+            {"integration-name": "Mount", "python-modules": [f"{package}.hooks.mount"]},
         ],
-        "connection-types": [_SPARK_CLUSTER, _MLFLOW],
+        "connection-types": [_SPARK_CLUSTER, _MLFLOW, _MOUNT],
+        "filesystems": [f"{package}.filesystems.mount"],
+        "asset-uris": [
+            {
+                "schemes": ["mount"],
+                "handler": f"{package}.assets.mount.sanitize_uri",
+                "factory": f"{package}.assets.mount.create_asset",
+                "to_openlineage_converter": f"{package}.assets.mount.convert_asset_to_openlineage",
+            }
+        ],
         "operators": [
             {
                 "integration-name": "Spark cluster",
                 "python-modules": [f"{package}.operators.spark_cluster", f"{package}.operators.spark_job"],
             },
             {"integration-name": "MLflow", "python-modules": [f"{package}.operators.mlflow"]},
+            {"integration-name": "Mount", "python-modules": [f"{package}.operators.mount", f"{package}.operators.copy"]},
         ],
-        "sensors": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.sensors.spark"]}],
-        "triggers": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.triggers.spark"]}],
+        "sensors": [
+            {"integration-name": "Spark cluster", "python-modules": [f"{package}.sensors.spark"]},
+            {"integration-name": "Mount", "python-modules": [f"{package}.sensors.mount"]},
+        ],
+        "triggers": [
+            {"integration-name": "Spark cluster", "python-modules": [f"{package}.triggers.spark"]},
+            {"integration-name": "Mount", "python-modules": [f"{package}.triggers.mount"]},
+        ],
         "extra-links": [f"{package}.links.spark.SparkUILink", f"{package}.links.mlflow.MLflowRunLink"],
         "bundles": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.bundles.ready_made"]}],
         "task-decorators": [{"name": "spark_job", "class-name": f"{package}.decorators.spark_job.spark_job_task"}],

@@ -15,7 +15,7 @@ from airflow_ml_provider.core.polling import decide_cluster, decide_job
 from airflow_ml_provider.core.state import JobStatus
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.triggers.pace import JOB_KEY, LogTail, Pace
-from airflow_ml_provider.triggers.poller import Poller, in_thread, shared_poller
+from airflow_ml_provider.triggers.poller import SparkPoller, in_thread, shared_poller, spark_key
 
 _CANCEL_TRIES = 5
 _CANCEL_PAUSE = 1.0
@@ -64,7 +64,7 @@ class SparkTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         handle = Handle.parse(self.handle)
         try:
-            async with shared_poller(handle) as poller:
+            async with shared_poller(spark_key(handle), lambda: SparkPoller(handle)) as poller:
                 ended = await self._wait(handle, poller)
             if not ended:
                 await self._cancel(handle)
@@ -84,7 +84,7 @@ class SparkTrigger(BaseTrigger):
         """A user ended the task: cancel its job."""
         await _to_the_end(self._cancel_unless_waited_for(unknown=False))
 
-    async def _wait(self, handle: Handle, poller: Poller) -> bool:
+    async def _wait(self, handle: Handle, poller: SparkPoller) -> bool:
         """True once there is nothing to wait for, False once the deadline has passed."""
         pace = Pace(self.poll_interval)
         tail = LogTail(await in_thread(poller.backend), handle, self.cursor) if handle.job and self.stream_logs else None

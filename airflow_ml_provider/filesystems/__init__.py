@@ -1,0 +1,1 @@
+"""Filesystems of Airflow's object storage."""
