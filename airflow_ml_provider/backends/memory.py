@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import NotFound, ProviderError, SpecError
+from airflow_ml_provider.core.lowering import lowered
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec, merge
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
 
@@ -147,6 +148,8 @@ class MemoryBackend:
         return _checked(merge(plan, spec.native), "ClusterSpec", ClusterState)
 
     def plan_job(self, spec: JobSpec) -> Plan:
+        refuse_unsupported(self, spec)
+        spec = lowered(spec, self.programs)
         plan = spec.model_dump(mode="json", exclude={"native", "timeout"}, exclude_none=True)
         plan["timeout"] = spec.timeout.total_seconds() if spec.timeout else None
         plan |= {"steps": _STEPS_UNTIL_DONE, "outcome": JobState.SUCCEEDED.value, "message": "", "result": None, "log": []}

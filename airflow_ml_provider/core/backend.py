@@ -18,9 +18,12 @@ class Feature(StrEnum):
     """What a spec can ask for and a service may be unable to honour."""
 
     AUTOSCALING = "autoscaling"
+    FILES = "files"
     GPUS = "gpus"
     IDLE_TIMEOUT = "idle_timeout"
     INSTANCE_TYPE = "instance_type"
+    JOB_LIBRARIES = "job_libraries"
+    LIBRARIES = "libraries"
     MAX_LIFETIME = "max_lifetime"
     SPARK_VERSION = "spark_version"
     SPOT = "spot"
@@ -39,7 +42,7 @@ class Backend(Protocol):
     limits: ClassVar[Mapping[Feature, str]]
     """What it cannot honour, and the reason that the user reads."""
     programs: ClassVar[frozenset[type[Spec]]]
-    """The program kinds that it runs itself."""
+    """The program kinds that it runs itself; the others come to it as Python files: :func:`~airflow_ml_provider.core.lowering.lowered`."""
 
     def plan_cluster(self, spec: ClusterSpec) -> Plan:
         """Translate to the exact payload of :meth:`create`: JSON, no secrets. :class:`SpecError` for what it cannot honour."""
@@ -89,11 +92,12 @@ class Backend(Protocol):
         ...
 
 
-def refuse_unsupported(backend: type[Backend] | Backend, spec: ClusterSpec) -> None:
+def refuse_unsupported(backend: type[Backend] | Backend, spec: ClusterSpec | JobSpec) -> None:
     """Raise :class:`SpecError` for every feature that the spec asks for and the backend's ``limits`` list."""
+    asked = _asked_features(spec) if isinstance(spec, ClusterSpec) else _asked_features_of_job(spec)
     problems = [
-        f"ClusterSpec.{field}: the {backend.name} backend cannot honour it: {backend.limits[feature]}"
-        for feature, field in _asked_features(spec)
+        f"{type(spec).__name__}.{field}: the {backend.name} backend cannot honour it: {backend.limits[feature]}"
+        for feature, field in asked
         if feature in backend.limits
     ]
     if problems:
@@ -109,8 +113,17 @@ def _asked_features(spec: ClusterSpec) -> Iterator[tuple[Feature, str]]:
             yield Feature.INSTANCE_TYPE, f"{role}.instance_type"
         if node.spot:
             yield Feature.SPOT, f"{role}.spot"
+    if spec.libraries:
+        yield Feature.LIBRARIES, "libraries"
     if spec.max_workers is not None:
         yield Feature.AUTOSCALING, "max_workers"
     for field in ("spark_version", "idle_timeout", "max_lifetime"):
         if field in spec.model_fields_set and getattr(spec, field) is not None:
             yield Feature(field), field
+
+
+def _asked_features_of_job(spec: JobSpec) -> Iterator[tuple[Feature, str]]:
+    if spec.files:
+        yield Feature.FILES, "files"
+    if spec.libraries:
+        yield Feature.JOB_LIBRARIES, "libraries"

@@ -2,90 +2,56 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
+from pydantic import Field, field_validator, model_validator
+
+from airflow_ml_provider.core.fields import Memory, Seconds, Spec, memory_mib, merge
+from airflow_ml_provider.core.libraries import Jar, Library, Maven, PyPI, Requirements, Wheel
+from airflow_ml_provider.core.programs import (
+    Notebook,
+    Program,
+    PythonCode,
+    PythonFile,
+    PythonWheel,
+    RScript,
+    ScalaSource,
+    SparkJar,
+    Sql,
 )
-
-from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.storage import SCHEMES
 from airflow_ml_provider.core.storage.base import split_source
 
-_MEMORY = re.compile(r"(\d+)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
-_NUMBER = re.compile(r"\s*\d+(\.\d+)?\s*")
+__all__ = [
+    "ClusterSpec",
+    "Jar",
+    "JobSpec",
+    "Library",
+    "Maven",
+    "Memory",
+    "Mount",
+    "Node",
+    "Notebook",
+    "Program",
+    "PyPI",
+    "PythonCode",
+    "PythonFile",
+    "PythonWheel",
+    "RScript",
+    "Requirements",
+    "ScalaSource",
+    "Seconds",
+    "SparkJar",
+    "Spec",
+    "Sql",
+    "Wheel",
+    "memory_mib",
+    "merge",
+]
+
 _MOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_UNIT_MIB = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024}
-
-
-def memory_mib(text: str) -> int:
-    """Size in MiB of a JVM-style size such as ``512m`` or ``4g``."""
-    match = _MEMORY.fullmatch(text.strip())
-    if not match:
-        raise ValueError("takes a size with a unit, such as 512m or 4g")
-    return int(int(match[1]) * _UNIT_MIB[match[2].lower()])
-
-
-def _is_memory(text: str) -> str:
-    if memory_mib(text) < 1:
-        raise ValueError("takes at least 1m")
-    return text.strip().lower()
-
-
-def _rendered_seconds(value: Any) -> Any:
-    """A number of seconds may come from a template, which renders to text."""
-    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
-
-
-Memory = Annotated[str, AfterValidator(_is_memory)]
-Seconds = Annotated[timedelta, BeforeValidator(_rendered_seconds), Field(gt=timedelta(0))]
-
-
-class Spec(BaseModel):
-    """Base of every spec. A wrong field raises :class:`SpecError`, which names it, what it got and what it takes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
-
-    def __init__(self, **data: Any) -> None:
-        try:
-            super().__init__(**data)
-        except ValidationError as error:
-            raise SpecError(*_problems(type(self), error)) from None
-
-
-def _problems(spec: type[Spec], error: ValidationError) -> list[str]:
-    return [sentence for item in error.errors() for sentence in _problem(spec, item)]
-
-
-def _problem(spec: type[Spec], item: Mapping[str, Any]) -> list[str]:
-    where = ".".join([spec.__name__, *(str(part) for part in item["loc"])])
-    nested = item.get("ctx", {}).get("error")
-    if isinstance(nested, SpecError):
-        return [f"{where}: {problem}" for problem in nested.problems]
-    if item["type"] == "extra_forbidden":
-        return [f"{where}: no such field. {_suggestion(str(item['loc'][-1]), list(spec.model_fields))}"]
-    if item["type"] == "missing":
-        return [f"{where}: is required"]
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if not item["loc"]:
-        return [f"{where}: {message}"]
-    return [f"{where}: got {item['input']!r}: {message}"]
-
-
-def _suggestion(name: str, fields: list[str]) -> str:
-    close = difflib.get_close_matches(name, fields, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"The fields are {', '.join(fields)}."
 
 
 class Node(Spec):
@@ -163,6 +129,7 @@ class ClusterSpec(Spec):
     :param idle_timeout: the service ends the cluster when no job ran for so long; None never does.
     :param max_lifetime: the service ends the cluster when it is so old, whatever runs; None never does.
     :param tags: labels on the service's own objects.
+    :param libraries: what every program on the cluster finds installed.
     :param native: merged last into the payload that the service gets.
     """
 
@@ -177,6 +144,7 @@ class ClusterSpec(Spec):
     idle_timeout: Seconds | None = timedelta(minutes=30)
     max_lifetime: Seconds | None = timedelta(hours=24)
     tags: dict[str, str] = {}
+    libraries: tuple[Library, ...] = ()
     native: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -184,33 +152,6 @@ class ClusterSpec(Spec):
         if self.max_workers is not None and self.max_workers < self.workers:
             raise ValueError(f"max_workers={self.max_workers} is less than workers={self.workers}")
         return self
-
-
-class PythonFile(Spec):
-    """A PySpark program in a file.
-
-    :param path: the file, absolute, on the machine that submits it.
-    :param args: what follows the file's name on its command line. Nothing secret.
-    :param api: ``connect`` for DataFrames, SQL and Spark ML through Spark Connect; ``classic`` for a program that needs the JVM
-        driver in its own process (``SparkContext``, RDDs). A service without Spark Connect runs both the same way.
-    """
-
-    kind: Literal["python_file"] = "python_file"
-    path: str = Field(min_length=1)
-    args: tuple[str, ...] = ()
-    api: Literal["connect", "classic"] = "connect"
-
-
-class PythonCode(Spec):
-    """A PySpark program as text, such as the body of a decorated function. Fields as in :class:`PythonFile`."""
-
-    kind: Literal["python_code"] = "python_code"
-    source: str = Field(min_length=1)
-    args: tuple[str, ...] = ()
-    api: Literal["connect", "classic"] = "connect"
-
-
-Program = Annotated[PythonFile | PythonCode, Field(discriminator="kind")]
 
 
 class JobSpec(Spec):
@@ -221,6 +162,8 @@ class JobSpec(Spec):
     :param name: what people call it.
     :param spark_conf: Spark properties of this job alone; those that only a new JVM can take are refused under Spark Connect.
     :param env: environment variables of the program. Nothing secret: a plan is printable.
+    :param files: on the machine that submits; the program finds each by its own name in its working directory.
+    :param libraries: what this job alone finds installed, on top of the cluster's.
     :param timeout: the service ends the job when it ran for so long; None never does.
     :param native: merged last into the payload that the service gets.
     """
@@ -231,14 +174,7 @@ class JobSpec(Spec):
     program: Program
     spark_conf: dict[str, str] = {}
     env: dict[str, str] = {}
+    files: tuple[str, ...] = ()
+    libraries: tuple[Library, ...] = ()
     timeout: Seconds | None = None
     native: dict[str, Any] = {}
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``over`` laid on it, mappings merged key by key and everything else replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return merged

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_ml_provider.core.backend import Feature
 from airflow_ml_provider.core.errors import NotFound, SpecError
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PyPI
 from airflow_ml_provider.core.state import ClusterState, JobState
 from tests.contract.rigs import RIGS, Rig, until_ended, until_state
 
@@ -21,11 +21,16 @@ ASKING_FOR: dict[Feature, dict[str, Any]] = {
     Feature.AUTOSCALING: {"workers": 1, "max_workers": 2},
     Feature.GPUS: {"driver": {"gpus": 1}},
     Feature.IDLE_TIMEOUT: {"idle_timeout": 600},
+    Feature.FILES: {"files": ("/x.csv",)},
+    Feature.JOB_LIBRARIES: {"libraries": (PyPI("holidays"),)},
+    Feature.LIBRARIES: {"libraries": [{"kind": "pypi", "requirement": "holidays"}]},
     Feature.INSTANCE_TYPE: {"driver": {"instance_type": "large"}},
     Feature.MAX_LIFETIME: {"max_lifetime": 600},
     Feature.SPARK_VERSION: {"spark_version": "4.2"},
     Feature.SPOT: {"driver": {"spot": True}},
 }
+
+OF_JOBS = (Feature.FILES, Feature.JOB_LIBRARIES)
 
 
 def token() -> str:
@@ -80,12 +85,16 @@ class BackendContract:
 
     @pytest.mark.parametrize("feature", Feature)
     def test_what_it_cannot_honour_is_refused_with_the_reason(self, rig: Rig, feature: Feature) -> None:
-        asking = ClusterSpec(**{**rig.smallest, **ASKING_FOR[feature]})
+        def plan() -> Any:
+            if feature in OF_JOBS:
+                return rig.backend.plan_job(rig.succeeds().model_copy(update=ASKING_FOR[feature]))
+            return rig.backend.plan_cluster(ClusterSpec(**{**rig.smallest, **ASKING_FOR[feature]}))
+
         if feature not in rig.backend.limits:
-            assert rig.backend.plan_cluster(asking)
+            assert plan()
             return
         with pytest.raises(SpecError) as caught:
-            rig.backend.plan_cluster(asking)
+            plan()
         assert rig.backend.limits[feature] in str(caught.value)
 
     def test_native_is_merged_last(self, rig: Rig) -> None:

@@ -22,10 +22,12 @@ from airflow_ml_provider.backends.local.java import find_jdk
 from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, Root, appear, make_folder, read_json, write_json
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import AccessDenied, CapacityError, ConfigurationError, NotFound, ServiceError, SpecError
+from airflow_ml_provider.core.lowering import lowered
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
 
 _ON_THIS_MACHINE = "it is made of processes on this machine"
+_NOT_YET = "it is not built yet"
 _LAUNCH_LIMIT = 60.0
 _UNLAUNCHED_LIMIT = 60.0
 _KEEP_ENDED = 7 * 24 * 3600.0
@@ -42,8 +44,11 @@ class LocalBackend:
     name: ClassVar[str] = "local"
     limits: ClassVar[Mapping[Feature, str]] = {
         Feature.AUTOSCALING: f"{_ON_THIS_MACHINE}: set workers",
+        Feature.FILES: _NOT_YET,
         Feature.GPUS: f"{_ON_THIS_MACHINE}, and programs see the GPUs that it has",
         Feature.INSTANCE_TYPE: f"{_ON_THIS_MACHINE}: set cores and memory",
+        Feature.JOB_LIBRARIES: _NOT_YET,
+        Feature.LIBRARIES: _NOT_YET,
         Feature.SPOT: _ON_THIS_MACHINE,
     }
     programs: ClassVar[frozenset[type[Spec]]] = frozenset({PythonFile, PythonCode})
@@ -57,7 +62,8 @@ class LocalBackend:
         return translate.plan_cluster(spec)
 
     def plan_job(self, spec: JobSpec) -> Plan:
-        return translate.plan_job(spec)
+        refuse_unsupported(self, spec)
+        return translate.plan_job(lowered(spec, self.programs))
 
     def check(self) -> str:
         """What the Test button asks: whether a cluster could start here."""

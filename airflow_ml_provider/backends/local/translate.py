@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, memory_mib, merge
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, memory_mib, merge
 from airflow_ml_provider.core.state import ClusterState, JobState
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -88,7 +88,8 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
 
 
 def plan_job(spec: JobSpec) -> Plan:
-    """The payload of ``submit``."""
+    """The payload of ``submit``, of a job whose program is Python."""
+    assert isinstance(spec.program, (PythonFile, PythonCode))
     plan: Plan = {
         "name": spec.name,
         "program": spec.program.model_dump(mode="json"),
