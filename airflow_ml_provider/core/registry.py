@@ -22,6 +22,8 @@ class Entry:
 
 
 BACKENDS: dict[str, Entry] = {
+    "emr": Entry("airflow_ml_provider.backends.emr.backend:EmrBackend", extra="amazon"),
+    "emr-serverless": Entry("airflow_ml_provider.backends.emr_serverless.backend:EmrServerlessBackend", extra="amazon"),
     "local": Entry("airflow_ml_provider.backends.local.backend:LocalBackend", extra="local"),
     "memory": Entry("airflow_ml_provider.backends.memory:MemoryBackend"),
 }

@@ -1,0 +1,125 @@
+"""A job's files on their way to the cluster, and what comes back. The same for every service of Amazon."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_ml_provider.backends.aws.storage import Store
+from airflow_ml_provider.core.backend import Plan
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.spec import JobSpec
+from airflow_ml_provider.core.staging import JOB, STAGED, Place
+from airflow_ml_provider.core.state import JobState, JobStatus
+from airflow_ml_provider.runners import run_python, run_staged
+
+STAGED_KEY = "Staged"
+"""In a plan: what the staging area gets, beside what the service gets."""
+RUNNER = f"{STAGED}/run_staged.py"
+_RESERVED_CONF = {
+    "spark.master": "the service sets it",
+    "spark.submit.deployMode": "the driver runs where its log is kept",
+}
+_RESERVED_ENV = (JobSpec.RESULT_VARIABLE, run_python.ERROR_VARIABLE)
+_TOKEN = re.compile(r"(?P<name>.*)(?: \[|#)(?P<token>[A-Za-z0-9_-]{1,64})\]?", re.DOTALL)
+
+
+def staged_job(spec: JobSpec) -> Plan:
+    """What a job's folder will say: its program, arguments, environment and seconds."""
+    return {
+        "program": spec.program.model_dump(mode="json"),
+        "env": dict(spec.env),
+        "timeout": spec.timeout.total_seconds() if spec.timeout else None,
+    }
+
+
+def check_job(spec: JobSpec) -> None:
+    """Refuse what the service or this package sets itself."""
+    problems = [f"JobSpec.spark_conf: got {key!r}: {why}" for key in spec.spark_conf if (why := _RESERVED_CONF.get(key))]
+    problems += [f"JobSpec.env: got {key!r}: this provider sets it" for key in spec.env if key in _RESERVED_ENV]
+    if problems:
+        raise SpecError(*problems)
+
+
+def conf_arguments(conf: Mapping[str, str]) -> list[str]:
+    """Spark properties as arguments of ``spark-submit``."""
+    return [part for key, value in sorted(conf.items()) for part in ("--conf", f"{key}={value}")]
+
+
+def stage_runner(store: Store, folder: Place, secrets: Mapping[str, str]) -> None:
+    """What every job of a cluster begins with, and the Spark properties that only its jobs may see."""
+    store.write(folder / "run_staged.py", Path(run_staged.__file__).read_bytes())
+    if secrets:
+        store.write_json(folder / "secrets.json", secrets)
+
+
+def stage_job(store: Store, cluster: Place, job: Place, staged: Plan, secrets: Mapping[str, str]) -> None:
+    """Upload a job's program and write its folder."""
+    program = staged["program"]
+    runner = store.upload(cluster, Path(run_python.__file__).read_bytes(), "run_python.py")
+    data, name = _program_file(program)
+    if secrets:
+        store.write_json(job / "secrets.json", dict(secrets))
+    described = {
+        "runner": str(runner),
+        "program": str(store.upload(cluster, data, name)),
+        "args": list(program.get("args", ())),
+        "env": staged["env"],
+        "timeout": staged["timeout"],
+        "properties": str(cluster / "secrets.json"),
+        "secrets": str(job / "secrets.json") if secrets else None,
+    }
+    store.write_json(job / "job.json", described)
+
+
+def folders(cluster: Place, job: Place) -> dict[str, str]:
+    """What a plan's place holders stand for."""
+    return {STAGED: str(cluster), JOB: str(job)}
+
+
+def finished(store: Store, job: Place, state: JobState, message: str, **more: Any) -> JobStatus:
+    """A job's status with what its runner has handed back.
+
+    :param message: the service's own, for a job whose runner told nothing.
+    """
+    outcome = store.read_json(job / "outcome.json") if state in (JobState.SUCCEEDED, JobState.FAILED) else None
+    if outcome is None:
+        if state is JobState.SUCCEEDED:
+            message = "its result is no longer kept: the cluster was terminated"
+        return JobStatus(state, message=message, **more)
+    return JobStatus(state, message=outcome["message"], result=outcome["result"] if state is JobState.SUCCEEDED else None, **more)
+
+
+def named(name: str, token: str, longest: int = 256) -> str:
+    """A name that its token can be read from again."""
+    return f"{name[: longest - len(token) - 3]} [{token}]"
+
+
+def token_of(name: str) -> tuple[str, str] | None:
+    """The name and the token; None for a name that is not ours."""
+    found = _TOKEN.fullmatch(name)
+    return (found["name"], found["token"]) if found else None
+
+
+def has_token(name: str, token: str) -> bool:
+    """Whether a name is one that this token was written into."""
+    found = token_of(name)
+    return found is not None and found[1] == token
+
+
+def minutes(seconds: float) -> int:
+    """Whole minutes, at least as long."""
+    return max(1, math.ceil(seconds / 60))
+
+
+def _program_file(program: Mapping[str, Any]) -> tuple[bytes, str]:
+    if program["kind"] == "python_code":
+        return program["source"].encode(), "program.py"
+    path = Path(program["path"])
+    try:
+        return path.read_bytes(), path.name
+    except OSError as error:
+        raise SpecError(f"JobSpec.program.path: got {str(path)!r}: {error.strerror}") from error

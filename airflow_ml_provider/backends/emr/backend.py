@@ -1,0 +1,250 @@
+"""The calls of EMR. A cluster is a job flow, a job a step on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+from airflow_ml_provider.backends.aws import jobs
+from airflow_ml_provider.backends.aws.errors import translated
+from airflow_ml_provider.backends.aws.once import once
+from airflow_ml_provider.backends.aws.storage import Store
+from airflow_ml_provider.backends.aws.tags import OWNER, decoded
+from airflow_ml_provider.backends.emr import translate
+from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
+from airflow_ml_provider.core.errors import NotFound, SpecError
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
+from airflow_ml_provider.core.staging import Place, placed
+from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
+from airflow_ml_provider.runners import run_staged
+
+_BOOTSTRAP = Path(run_staged.__file__).with_name("bootstrap_emr.sh")
+_CLUSTERS_ONE_BY_ONE = 2
+_STEPS_AT_ONCE = 10
+_REMEMBERED = timedelta(days=3)
+"""How far back a cluster is looked for by its token: longer than any that may still have to be found."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What never changes about a cluster."""
+
+    name: str
+    token: str
+    folder: Place
+    log: Place
+    tags: Mapping[str, str]
+
+
+class EmrBackend:
+    """Spark on Amazon EMR.
+
+    :param clients: gives a boto3 client by the service's name, ``emr`` or ``s3``. It should not ask again by itself for long.
+    :param staging_uri: ``s3://bucket/folder``, where programs, results and by default logs are kept.
+    """
+
+    name: ClassVar[str] = "emr"
+    limits: ClassVar[Mapping[Feature, str]] = {}
+    programs: ClassVar[frozenset[type[Spec]]] = frozenset({PythonFile, PythonCode})
+
+    def __init__(self, clients: Callable[[str], Any], staging_uri: str) -> None:
+        self.staging = Place.parse(staging_uri, "s3", "s3a")
+        self.store = Store(lambda: clients("s3"))
+        self._clients = clients
+        self._known: dict[str, _Facts] = {}
+
+    @property
+    def emr(self) -> Any:
+        return self._clients("emr")
+
+    def plan_cluster(self, spec: ClusterSpec) -> Plan:
+        refuse_unsupported(self, spec)
+        return {"LogUri": f"{self.staging}/logs/", **translate.plan_cluster(spec)}
+
+    def plan_job(self, spec: JobSpec) -> Plan:
+        return translate.plan_job(spec)
+
+    def create(self, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
+        folder = self.staging.of_cluster(token)
+
+        def ask() -> str:
+            ours = {"Key": OWNER, "Value": token}
+            payload = {**plan, "Name": jobs.named(plan["Name"], token), "Tags": [*plan["Tags"], ours]}
+            with translated():
+                return str(self.emr.run_job_flow(**placed(payload, jobs.folders(folder, folder)))["JobFlowId"])
+
+        def stage_and_find() -> str | None:
+            if found := self._by_token(token):
+                return found
+            jobs.stage_runner(self.store, folder, secrets)
+            self.store.write(folder / "bootstrap_emr.sh", _BOOTSTRAP.read_bytes())
+            return None
+
+        return once(self.store, folder, find=stage_and_find, ask=ask)
+
+    def describe(self, clusters: Collection[str]) -> dict[str, ClusterStatus]:
+        found = {}
+        if len(clusters) > _CLUSTERS_ONE_BY_ONE:
+            live = {item["Id"]: item for item in self._clusters(ClusterStates=[*translate.LIVE, "TERMINATING"])}
+            found = {cluster: self._status(live[cluster]) for cluster in clusters if cluster in live}
+        return found | {cluster: self._describe(cluster) for cluster in clusters if cluster not in found}
+
+    def terminate(self, cluster: str) -> None:
+        facts = self._facts(cluster)
+        if facts is None:
+            return
+        with translated():
+            self.emr.terminate_job_flows(JobFlowIds=[cluster])
+        self.store.remove(facts.folder)
+
+    def owned(self) -> Iterator[OwnedCluster]:
+        for item in self._clusters(ClusterStates=translate.LIVE):
+            facts = self._facts(item["Id"]) if jobs.token_of(item["Name"]) else None
+            if facts and facts.token:
+                state = translate.cluster_state(item["Status"]["State"])
+                yield OwnedCluster(item["Id"], facts.name, state, item["Status"]["Timeline"]["CreationDateTime"], facts.tags)
+
+    def submit(self, cluster: str, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
+        facts = self._facts(cluster)
+        if facts is None:
+            raise NotFound(f"cluster {cluster!r} is not known to EMR: create another one")
+        job = facts.folder.of_job(token)
+
+        def stage_and_find() -> str | None:
+            if found := self._step_by_token(cluster, token):
+                return found
+            if self._describe(cluster).state.ended:
+                raise NotFound(f"cluster {cluster} has ended: create another one")
+            jobs.stage_job(self.store, facts.folder, job, plan[jobs.STAGED_KEY], secrets)
+            return None
+
+        def ask() -> str:
+            step = {key: value for key, value in plan.items() if key != jobs.STAGED_KEY}
+            step["Name"] = jobs.named(step["Name"], token)
+            try:
+                with translated():
+                    answer = self.emr.add_job_flow_steps(JobFlowId=cluster, Steps=[placed(step, jobs.folders(facts.folder, job))])
+            except SpecError:
+                if self._describe(cluster).state.ended:
+                    raise NotFound(f"cluster {cluster} has ended: create another one") from None
+                raise
+            return str(answer["StepIds"][0])
+
+        return once(self.store, job, find=stage_and_find, ask=ask)
+
+    def poll(self, cluster: str, jobs: Collection[str]) -> dict[str, JobStatus]:
+        facts = self._facts(cluster)
+        found = {step["Id"]: step for step in self._steps(cluster, list(jobs))} if facts and jobs else {}
+        gone = JobStatus(JobState.CANCELLED, message="no such job")
+        return {job: self._job_status(facts, found[job]) if facts and job in found else gone for job in jobs}
+
+    def cancel(self, cluster: str, job: str) -> None:
+        if self._facts(cluster) is None or not job.startswith("s-"):
+            return
+        with translated(), suppress(self.emr.exceptions.InvalidRequestException):
+            self.emr.cancel_steps(ClusterId=cluster, StepIds=[job], StepCancellationOption="TERMINATE_PROCESS")
+
+    def logs(self, cluster: str, job: str, *, after: str | None = None) -> LogPage:
+        facts = self._facts(cluster)
+        if facts is None or not job.startswith("s-"):
+            return LogPage(cursor=after)
+        log = facts.log / cluster / "steps" / job / "stdout.gz"
+        return self.store.log_page(log, after, lambda: self.poll(cluster, [job])[job].state.ended)
+
+    def check(self) -> str:
+        """What the Test button asks beside the clusters: whether the staging area takes files."""
+        self.store.write(self.staging / "check", b"")
+        self.store.remove(self.staging / "check")
+        return f"staging in {self.staging}"
+
+    def _describe(self, cluster: str) -> ClusterStatus:
+        found = self._cluster(cluster)
+        return self._status(found) if found else ClusterStatus(ClusterState.TERMINATED, message="no such cluster")
+
+    def _status(self, found: Mapping[str, Any]) -> ClusterStatus:
+        status = found["Status"]
+        state, reason = translate.cluster_state(status["State"]), status.get("StateChangeReason", {})
+        message = ": ".join(filter(None, (reason.get("Code", ""), reason.get("Message", ""))))
+        if state in (ClusterState.FAILED, ClusterState.TERMINATED) and (limit := self._limit_passed(found)):
+            state, message = ClusterState.TERMINATED, limit
+        ready = status.get("Timeline", {}).get("ReadyDateTime")
+        return ClusterStatus(state, message, ui_url=self._console(found["Id"]), started_at=ready)
+
+    def _limit_passed(self, found: Mapping[str, Any]) -> str:
+        """Which of the spec's limits has ended the cluster, if one has."""
+        reason, times = found["Status"].get("StateChangeReason", {}), found["Status"].get("Timeline", {})
+        if "idle" in reason.get("Message", "").lower():
+            return "idle_timeout has passed: no job ran for so long"
+        facts = self._facts(found["Id"])
+        seconds = int(facts.tags.get(translate.LIFETIME_TAG, 0)) if facts else 0
+        if not seconds or reason.get("Code") == "USER_REQUEST" or "EndDateTime" not in times:
+            return ""
+        old = times["EndDateTime"] - times["CreationDateTime"] >= timedelta(seconds=seconds)
+        return f"max_lifetime of {seconds} s has passed" if old else ""
+
+    def _console(self, cluster: str) -> str:
+        region = self.emr.meta.region_name
+        return f"https://{region}.console.aws.amazon.com/emr/home?region={region}#/clusterDetails/{cluster}"
+
+    def _cluster(self, cluster: str) -> Mapping[str, Any] | None:
+        if not cluster.startswith("j-"):
+            return None
+        try:
+            with translated():
+                return dict(self.emr.describe_cluster(ClusterId=cluster)["Cluster"])
+        except (SpecError, NotFound):  # EMR calls an unknown cluster an invalid request
+            return None
+
+    def _facts(self, cluster: str) -> _Facts | None:
+        """What is known about a cluster of ours; None for any other."""
+        if cluster not in self._known:
+            found = self._cluster(cluster)
+            named = jobs.token_of(found["Name"]) if found else None
+            tags = decoded({tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}) if found else {}
+            if found is None or named is None or OWNER not in tags:
+                return None
+            token = tags.pop(OWNER)
+            log = Place.parse(found.get("LogUri") or f"{self.staging}/logs", "s3", "s3a", "s3n")
+            self._known[cluster] = _Facts(named[0], token, self.staging.of_cluster(token), log, tags)
+        return self._known[cluster]
+
+    def _by_token(self, token: str) -> str | None:
+        since = datetime.now(tz=UTC) - _REMEMBERED
+        ours = (str(item["Id"]) for item in self._clusters(CreatedAfter=since) if jobs.has_token(item["Name"], token))
+        return next(ours, None)
+
+    def _clusters(self, **wanted: Any) -> Iterator[Mapping[str, Any]]:
+        with translated():
+            yield from self.emr.get_paginator("list_clusters").paginate(**wanted).search("Clusters[]")
+
+    def _steps(self, cluster: str, ids: list[str]) -> Iterator[Mapping[str, Any]]:
+        rest = iter(sorted(job for job in ids if job.startswith("s-")))
+        try:
+            while part := list(islice(rest, _STEPS_AT_ONCE)):
+                with translated():
+                    found = self.emr.list_steps(ClusterId=cluster, StepIds=part)["Steps"]
+                yield from found
+        except SpecError:  # one of them is unknown, and EMR does not say which
+            yield from self._all_steps(cluster)
+
+    def _all_steps(self, cluster: str) -> Iterator[Mapping[str, Any]]:
+        with translated():
+            yield from self.emr.get_paginator("list_steps").paginate(ClusterId=cluster).search("Steps[]")
+
+    def _step_by_token(self, cluster: str, token: str) -> str | None:
+        ours = (str(step["Id"]) for step in self._all_steps(cluster) if jobs.has_token(step["Name"], token))
+        return next(ours, None)
+
+    def _job_status(self, facts: _Facts, step: Mapping[str, Any]) -> JobStatus:
+        status = step["Status"]
+        state, times, failure = translate.job_state(status["State"]), status.get("Timeline", {}), status.get("FailureDetails", {})
+        told = (failure.get("Reason"), failure.get("Message"), status.get("StateChangeReason", {}).get("Message"))
+        message = ": ".join(filter(None, (*told, failure.get("LogFile"))))
+        _, token = jobs.token_of(step["Name"]) or ("", step["Id"])
+        when = {"started_at": times.get("StartDateTime"), "ended_at": times.get("EndDateTime")}
+        return jobs.finished(self.store, facts.folder.of_job(token), state, message, **when)

@@ -1,0 +1,274 @@
+"""The calls of EMR Serverless. A cluster is an application, a job a job run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from airflow_ml_provider.backends.aws import jobs
+from airflow_ml_provider.backends.aws.errors import translated
+from airflow_ml_provider.backends.aws.once import once
+from airflow_ml_provider.backends.aws.storage import Store
+from airflow_ml_provider.backends.aws.tags import OWNER, decoded, encoded
+from airflow_ml_provider.backends.emr_serverless import translate
+from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
+from airflow_ml_provider.core.errors import NotFound, SpecError, Unavailable
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
+from airflow_ml_provider.core.staging import Place, placed
+from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
+
+_ONE_BY_ONE = 2
+_PAGE = 50
+_ROLE_TAG = "execution_role"
+_KEPT = timedelta(days=1)
+"""How long a stopped application is kept; it costs nothing, and its job runs can still be asked for."""
+_LONGEST_NAME = 64
+_NO_MACHINES = "EMR Serverless has workers of cores and memory, and no machines of your own"
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What never changes about an application."""
+
+    name: str
+    token: str
+    role: str
+    folder: Place
+    log: Place
+    tags: Mapping[str, str]
+
+
+class EmrServerlessBackend:
+    """Spark on Amazon EMR Serverless.
+
+    :param clients: gives a boto3 client by the service's name, ``emr-serverless`` or ``s3``. It should not ask again by itself
+        for long.
+    :param staging_uri: ``s3://bucket/folder``, where programs, results and by default logs are kept.
+    """
+
+    name: ClassVar[str] = "emr-serverless"
+    limits: ClassVar[Mapping[Feature, str]] = {
+        Feature.GPUS: "EMR Serverless has no accelerators: use emr",
+        Feature.INSTANCE_TYPE: f"{_NO_MACHINES}: set cores and memory",
+        Feature.MAX_LIFETIME: "an application has no age: set idle_timeout, which stops it, and a job's timeout",
+        Feature.SPOT: _NO_MACHINES,
+    }
+    programs: ClassVar[frozenset[type[Spec]]] = frozenset({PythonFile, PythonCode})
+
+    def __init__(self, clients: Callable[[str], Any], staging_uri: str) -> None:
+        self.staging = Place.parse(staging_uri, "s3", "s3a")
+        self.store = Store(lambda: clients("s3"))
+        self._clients = clients
+        self._known: dict[str, _Facts] = {}
+
+    @property
+    def emr(self) -> Any:
+        return self._clients("emr-serverless")
+
+    def plan_cluster(self, spec: ClusterSpec) -> Plan:
+        refuse_unsupported(self, spec)
+        logs = {"s3MonitoringConfiguration": {"logUri": f"{self.staging}/logs/"}}
+        return {"monitoringConfiguration": logs, **translate.plan_cluster(spec)}
+
+    def plan_job(self, spec: JobSpec) -> Plan:
+        return translate.plan_job(spec)
+
+    def create(self, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
+        folder = self.staging.of_cluster(token)
+
+        def ask() -> str:
+            payload = {key: value for key, value in plan.items() if key != translate.ROLE}
+            payload["name"] = f"{payload['name'][: _LONGEST_NAME - len(token) - 1]}#{token}"
+            payload["tags"] = {**payload["tags"], **encoded({_ROLE_TAG: plan[translate.ROLE]}), OWNER: token}
+            with translated():
+                return str(self.emr.create_application(clientToken=token, **payload)["applicationId"])
+
+        def stage_and_find() -> str | None:
+            if found := self._by_token(token):
+                return found
+            jobs.stage_runner(self.store, folder, secrets)
+            return None
+
+        return once(self.store, folder, find=stage_and_find, ask=ask)
+
+    def describe(self, clusters: Collection[str]) -> dict[str, ClusterStatus]:
+        found = {}
+        if len(clusters) > _ONE_BY_ONE:
+            live = {item["id"]: item for item in self._applications(states=[*translate.LIVE, "STOPPING"])}
+            found = {cluster: self._status(cluster, live[cluster]) for cluster in clusters if cluster in live}
+        return found | {cluster: self._describe(cluster) for cluster in clusters if cluster not in found}
+
+    def terminate(self, cluster: str) -> None:
+        facts = self._facts(cluster)
+        if facts is None:
+            return
+        for job in list(self._job_runs(cluster, states=translate.LIVE_JOBS)):
+            self.cancel(cluster, job["id"])
+        self._end(cluster)
+        self.store.remove(facts.folder)
+
+    def owned(self) -> Iterator[OwnedCluster]:
+        for item in self._applications(states=translate.LIVE):
+            if jobs.token_of(item["name"]) and (facts := self._facts(item["id"])):
+                yield OwnedCluster(item["id"], facts.name, translate.cluster_state(item["state"]), item["createdAt"], facts.tags)
+
+    def submit(self, cluster: str, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
+        facts = self._facts(cluster)
+        if facts is None:
+            raise NotFound(f"application {cluster!r} is not known to EMR Serverless: create another cluster")
+        job = facts.folder.of_job(token)
+
+        def stage_and_find() -> str | None:
+            named = (item["id"] for item in self._job_runs(cluster) if jobs.has_token(item.get("name", ""), token))
+            if found := next(named, None):
+                return str(found)
+            self._insist_on_life(cluster)
+            jobs.stage_job(self.store, facts.folder, job, plan[jobs.STAGED_KEY], secrets)
+            return None
+
+        def ask() -> str:
+            payload = {key: value for key, value in plan.items() if key != jobs.STAGED_KEY}
+            payload |= {"name": jobs.named(payload["name"], token), "executionRoleArn": facts.role, "clientToken": token}
+            try:
+                with translated():
+                    payload = placed(payload, jobs.folders(facts.folder, job))
+                    return str(self.emr.start_job_run(applicationId=cluster, **payload)["jobRunId"])
+            except SpecError:
+                self._insist_on_life(cluster)
+                raise
+
+        return once(self.store, job, find=stage_and_find, ask=ask)
+
+    def poll(self, cluster: str, jobs: Collection[str]) -> dict[str, JobStatus]:
+        facts = self._facts(cluster)
+        found = self._found(cluster, set(jobs)) if facts and jobs else {}
+        gone = JobStatus(JobState.CANCELLED, message="no such job")
+        return {job: self._job_status(facts, found[job]) if facts and job in found else gone for job in jobs}
+
+    def cancel(self, cluster: str, job: str) -> None:
+        if self._facts(cluster) is None or not job.isalnum():
+            return
+        try:
+            with translated():
+                self.emr.cancel_job_run(applicationId=cluster, jobRunId=job)
+        except (NotFound, SpecError):
+            return  # unknown, or it has ended
+
+    def logs(self, cluster: str, job: str, *, after: str | None = None) -> LogPage:
+        facts = self._facts(cluster)
+        if facts is None or not job.isalnum():
+            return LogPage(cursor=after)
+        log = facts.log / f"applications/{cluster}/jobs/{job}/SPARK_DRIVER/stdout.gz"
+        return self.store.log_page(log, after, lambda: self.poll(cluster, [job])[job].state.ended)
+
+    def check(self) -> str:
+        """What the Test button asks beside the clusters: whether the staging area takes files."""
+        self.store.write(self.staging / "check", b"")
+        self.store.remove(self.staging / "check")
+        return f"staging in {self.staging}"
+
+    def _end(self, cluster: str) -> None:
+        """Stop an application, and delete it where it stands still already. A stopped one is deleted by a later ``create``."""
+        for call in (self.emr.stop_application, self.emr.delete_application):
+            try:
+                with translated():
+                    call(applicationId=cluster)
+            except (NotFound, SpecError):
+                continue  # it is not in a state for this call, or gone
+        if not self._describe(cluster).state.ended:
+            raise Unavailable(f"application {cluster}: its jobs are still ending, and it cannot be stopped before")
+
+    def _insist_on_life(self, cluster: str) -> None:
+        if self._describe(cluster).state.ended:
+            raise NotFound(f"application {cluster} has ended: create another cluster")
+
+    def _describe(self, cluster: str) -> ClusterStatus:
+        found = self._application(cluster)
+        return self._status(cluster, found) if found else ClusterStatus(ClusterState.TERMINATED, message="no such application")
+
+    def _status(self, cluster: str, found: Mapping[str, Any]) -> ClusterStatus:
+        state, message = translate.cluster_state(found["state"]), found.get("stateDetails") or ""
+        if state is ClusterState.TERMINATED and "idle" in message.lower():
+            message = f"idle_timeout has passed: {message}"
+        started = found["createdAt"] if state is ClusterState.RUNNING else None
+        return ClusterStatus(state, message, ui_url=self._console(cluster), started_at=started)
+
+    def _console(self, cluster: str) -> str:
+        region = self.emr.meta.region_name
+        return f"https://{region}.console.aws.amazon.com/emr/home?region={region}#/serverless/applications/{cluster}"
+
+    def _application(self, cluster: str) -> Mapping[str, Any] | None:
+        if not cluster.isalnum():
+            return None
+        try:
+            with translated():
+                return dict(self.emr.get_application(applicationId=cluster)["application"])
+        except (NotFound, SpecError):
+            return None
+
+    def _facts(self, cluster: str) -> _Facts | None:
+        """What is known about an application of ours; None for any other."""
+        if cluster not in self._known:
+            found = self._application(cluster)
+            tags = decoded(found.get("tags", {})) if found else {}
+            if found is None or OWNER not in tags:
+                return None
+            token, role = tags.pop(OWNER), tags.pop(_ROLE_TAG)
+            logs = found.get("monitoringConfiguration", {}).get("s3MonitoringConfiguration", {}).get("logUri")
+            name = (jobs.token_of(found["name"]) or (found["name"], ""))[0]
+            log = Place.parse(logs or f"{self.staging}/logs", "s3", "s3a")
+            self._known[cluster] = _Facts(name, token, role, self.staging.of_cluster(token), log, tags)
+        return self._known[cluster]
+
+    def _by_token(self, token: str) -> str | None:
+        """The application of a token. Passing by, it deletes those of ours that have stood still for long."""
+        found = None
+        for item in self._applications():
+            named = jobs.token_of(item["name"])
+            if named and named[1] == token:
+                found = str(item["id"])
+            elif named and item["state"] == "STOPPED" and datetime.now(tz=UTC) - item["updatedAt"] > _KEPT:
+                self.terminate(item["id"])
+        return found
+
+    def _applications(self, **wanted: Any) -> Iterator[Mapping[str, Any]]:
+        with translated():
+            pages = self.emr.get_paginator("list_applications").paginate(maxResults=_PAGE, **wanted)
+            yield from pages.search("applications[]")
+
+    def _job_runs(self, cluster: str, **wanted: Any) -> Iterator[Mapping[str, Any]]:
+        with translated():
+            pages = self.emr.get_paginator("list_job_runs").paginate(applicationId=cluster, maxResults=_PAGE, **wanted)
+            yield from pages.search("jobRuns[]")
+
+    def _found(self, cluster: str, ids: set[str]) -> dict[str, Mapping[str, Any]]:
+        """Job runs by id, from as few calls as there may be: the list has the newest first."""
+        found: dict[str, Mapping[str, Any]] = {}
+        if len(ids) > _ONE_BY_ONE:
+            for item in self._job_runs(cluster):
+                if item["id"] in ids:
+                    found[item["id"]] = item
+                if len(found) == len(ids):
+                    break
+            return found
+        for job in ids:
+            if one := self._job_run(cluster, job):
+                found[job] = one
+        return found
+
+    def _job_run(self, cluster: str, job: str) -> Mapping[str, Any] | None:
+        if not job.isalnum():
+            return None
+        try:
+            with translated():
+                return dict(self.emr.get_job_run(applicationId=cluster, jobRunId=job)["jobRun"])
+        except (NotFound, SpecError):
+            return None
+
+    def _job_status(self, facts: _Facts, run: Mapping[str, Any]) -> JobStatus:
+        state = translate.job_state(run["state"])
+        _, token = jobs.token_of(run.get("name", "")) or ("", "none")
+        when = {"started_at": run.get("startedAt") or run["createdAt"], "ended_at": run["updatedAt"] if state.ended else None}
+        return jobs.finished(self.store, facts.folder.of_job(token), state, run.get("stateDetails", ""), **when)

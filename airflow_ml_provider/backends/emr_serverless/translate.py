@@ -1,0 +1,185 @@
+"""Specs to payloads of EMR Serverless, and its states to ours. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from airflow_ml_provider.backends.aws.jobs import RUNNER, STAGED_KEY, check_job, conf_arguments, minutes, staged_job
+from airflow_ml_provider.backends.aws.releases import release_label
+from airflow_ml_provider.backends.aws.tags import encoded
+from airflow_ml_provider.core.backend import Plan
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, memory_mib, merge
+from airflow_ml_provider.core.staging import JOB
+from airflow_ml_provider.core.state import ClusterState, JobState
+
+CLUSTER_STATES = {
+    "CREATING": ClusterState.PENDING,
+    "CREATED": ClusterState.RUNNING,  # a job starts it
+    "STARTING": ClusterState.RUNNING,
+    "STARTED": ClusterState.RUNNING,
+    "STOPPING": ClusterState.TERMINATING,
+    "STOPPED": ClusterState.TERMINATED,
+    "TERMINATED": ClusterState.TERMINATED,
+}
+JOB_STATES = {
+    "SUBMITTED": JobState.PENDING,
+    "PENDING": JobState.PENDING,
+    "SCHEDULED": JobState.PENDING,
+    "QUEUED": JobState.PENDING,
+    "RUNNING": JobState.RUNNING,
+    "SUCCESS": JobState.SUCCEEDED,
+    "FAILED": JobState.FAILED,
+    "CANCELLING": JobState.RUNNING,
+    "CANCELLED": JobState.CANCELLED,
+}
+LIVE = ["CREATING", "CREATED", "STARTING", "STARTED"]
+LIVE_JOBS = ["SUBMITTED", "PENDING", "SCHEDULED", "QUEUED", "RUNNING"]
+ROLE = "executionRoleArn"
+_ROLE_MISSING = (
+    f"ClusterSpec.native.{ROLE}: is required: the role that jobs run as. Set it in the connection's defaults: "
+    f'{{"native": {{"{ROLE}": "arn:aws:iam::111122223333:role/name"}}}}'
+)
+_LONGEST_IDLE = 10080
+_SHORTEST_RUN = 5
+_FIELDS = {
+    "spark.driver.memory": "use driver.memory",
+    "spark.driver.cores": "use driver.cores",
+    "spark.executor.memory": "use worker.memory",
+    "spark.executor.cores": "use worker.cores",
+    "spark.master": "the service sets it",
+    "spark.submit.deployMode": "the service sets it",
+}
+
+
+class Size(NamedTuple):
+    """A worker that the service has: its cores, and the GB of memory that they come with."""
+
+    cores: int
+    least: int
+    most: int
+    step: int
+
+
+_SIZES = (Size(1, 2, 8, 1), Size(2, 4, 16, 1), Size(4, 8, 30, 1), Size(8, 16, 60, 4), Size(16, 32, 120, 8))
+_DEFAULT = Node(cores=4, memory="14g")
+_OVERHEAD = 1.1
+
+
+def plan_cluster(spec: ClusterSpec) -> Plan:
+    """The payload of ``CreateApplication``, and :data:`ROLE`, which each ``StartJobRun`` gets."""
+    problems = list(_problems(spec))
+    if problems:
+        raise SpecError(*problems)
+    plan: Plan = {
+        "name": spec.name,
+        "releaseLabel": release_label(spec.spark_version) if "releaseLabel" not in spec.native else "",
+        "type": "SPARK",
+        "architecture": "X86_64",
+        "autoStartConfiguration": {"enabled": True},
+        "autoStopConfiguration": _auto_stop(spec),
+        "tags": encoded(spec.tags),
+        **_capacity(spec),
+    }
+    if properties := _properties(spec):
+        plan["runtimeConfiguration"] = [{"classification": "spark-defaults", "properties": properties}]
+    return merge(plan, spec.native)
+
+
+def plan_job(spec: JobSpec) -> Plan:
+    """The payload of ``StartJobRun`` but for who runs it where, and what its folder in the staging area gets."""
+    check_job(spec)
+    submit = {"entryPoint": RUNNER, "entryPointArguments": [JOB]}
+    if spec.spark_conf:
+        submit["sparkSubmitParameters"] = " ".join(_quoted(part) for part in conf_arguments(spec.spark_conf))
+    plan: Plan = {
+        "name": spec.name,
+        "jobDriver": {"sparkSubmit": submit},
+        "executionTimeoutMinutes": _time_limit(spec),
+        STAGED_KEY: staged_job(spec),
+    }
+    return merge(plan, spec.native)
+
+
+def cluster_state(native: str) -> ClusterState:
+    """Our state for one of an application's."""
+    return CLUSTER_STATES.get(native, ClusterState.UNKNOWN)
+
+
+def job_state(native: str) -> JobState:
+    """Our state for one of a job run's."""
+    return JOB_STATES.get(native, JobState.UNKNOWN)
+
+
+def _time_limit(spec: JobSpec) -> int:
+    """Minutes after which the service ends the run, which its runner has then failed to; 0 for no limit."""
+    return max(_SHORTEST_RUN, minutes(spec.timeout.total_seconds()) + 1) if spec.timeout else 0
+
+
+def _problems(spec: ClusterSpec) -> Iterator[str]:
+    if not str(spec.native.get(ROLE, "")).startswith("arn:"):
+        yield _ROLE_MISSING
+    for key in spec.spark_conf:
+        if key in _FIELDS:
+            yield f"ClusterSpec.spark_conf: got {key!r}: {_FIELDS[key]}"
+    if spec.idle_timeout and minutes(spec.idle_timeout.total_seconds()) > _LONGEST_IDLE:
+        yield f"ClusterSpec.idle_timeout: got {spec.idle_timeout}: EMR Serverless takes at most 7 days"
+
+
+def _auto_stop(spec: ClusterSpec) -> Plan:
+    if spec.idle_timeout is None:
+        return {"enabled": False}
+    return {"enabled": True, "idleTimeoutMinutes": minutes(spec.idle_timeout.total_seconds())}
+
+
+def _capacity(spec: ClusterSpec) -> Plan:
+    """Workers that stand ready while the application runs, and the most that it may grow to."""
+    driver, worker = _worker(spec.driver, "driver"), _worker(spec.worker, "worker")
+    capacity: Plan = {}
+    if spec.workers:
+        ready = {"Driver": (1, driver), "Executor": (spec.workers, worker)}
+        capacity["initialCapacity"] = {
+            kind: {"workerCount": count, "workerConfiguration": {"cpu": f"{cores} vCPU", "memory": f"{memory} GB"}}
+            for kind, (count, (cores, memory)) in ready.items()
+        }
+    if most := spec.max_workers:
+        cores, memory = (driver[part] + most * worker[part] for part in (0, 1))
+        capacity["maximumCapacity"] = {"cpu": f"{cores} vCPU", "memory": f"{memory} GB"}
+    return capacity
+
+
+def _worker(node: Node, role: str) -> tuple[int, int]:
+    """The cores and GB of the smallest worker that has room for a node."""
+    needed = math.ceil(memory_mib(node.memory or _DEFAULT.memory or "") * _OVERHEAD / 1024)
+    cores = node.cores or (_DEFAULT.cores if node.memory is None else 1) or 1
+    for size in _SIZES:
+        if size.cores >= cores and size.most >= needed:
+            steps = math.ceil((max(needed, size.least) - size.least) / size.step)
+            return size.cores, size.least + steps * size.step
+    raise SpecError(
+        f"ClusterSpec.{role}: got cores={node.cores}, memory={node.memory}: EMR Serverless has 16 cores and 120 GB at most"
+    )
+
+
+def _properties(spec: ClusterSpec) -> dict[str, str]:
+    sizes: dict[str, Any] = {
+        "spark.driver.cores": spec.driver.cores and _worker(spec.driver, "driver")[0],
+        "spark.driver.memory": spec.driver.memory,
+        "spark.executor.cores": spec.worker.cores and _worker(spec.worker, "worker")[0],
+        "spark.executor.memory": spec.worker.memory,
+        "spark.executor.instances": spec.workers,
+        "spark.dynamicAllocation.maxExecutors": spec.max_workers,
+    }
+    env = {
+        f"spark.{who}.{name}": value for who in ("emr-serverless.driverEnv", "executorEnv") for name, value in spec.env.items()
+    }
+    return {**{key: str(value) for key, value in sizes.items() if value}, **env, **spec.spark_conf}
+
+
+def _quoted(text: str) -> str:
+    """One word for the service, which splits at spaces outside quotes."""
+    if not any(mark in text for mark in " \t\n\"'\\"):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,85 @@
+"""What lies where under a staging URI. Pure: names are made from content, and a cluster's own folder goes with it.
+
+::
+
+    <staging URI>/clusters/<token>/claim              who asks for the cluster, before there is one
+                                  /id                 its id at the service
+                                  /secrets.json       Spark properties that nobody else may see
+                                  /files/<sha>/<name> programs and runners, by content: each is uploaded once
+                                  /jobs/<token>/…     job.json, secrets.json, claim, id, outcome.json
+                  /logs/…                             the service's logs, where the connection names no other place
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_ml_provider.core.errors import SpecError
+
+STAGED = "{staged}"
+"""In a plan: the cluster's folder, known only once there is a cluster."""
+JOB = "{job}"
+"""In a plan: the job's folder."""
+_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder in a bucket.
+
+    :param key: without a slash at either end; empty for the bucket itself.
+    """
+
+    scheme: str
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, uri: str, *schemes: str) -> Place:
+        """Read a URI; :class:`SpecError` when it has none of the schemes, or no bucket."""
+        parts = urlsplit(uri)
+        if parts.scheme not in schemes or not parts.netloc or parts.query or parts.fragment:
+            raise SpecError(f"got {uri!r}: takes a folder in a bucket, such as {schemes[0]}://bucket/airflow")
+        return cls(parts.scheme, parts.netloc, parts.path.strip("/"))
+
+    def __truediv__(self, name: str) -> Place:
+        return Place(self.scheme, self.bucket, "/".join(filter(None, (self.key, name))))
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (f"{self.scheme}://{self.bucket}", self.key)))
+
+    def of_cluster(self, token: str) -> Place:
+        """The folder of a cluster's own files."""
+        return self / "clusters" / _checked(token)
+
+    def of_job(self, token: str) -> Place:
+        """The folder of a job in its cluster's."""
+        return self / "jobs" / _checked(token)
+
+
+def content_name(data: bytes, name: str) -> str:
+    """Where a file lies in its cluster's folder: the same content under the same name always in the same place."""
+    return f"files/{hashlib.sha256(data).hexdigest()[:32]}/{_NAME.sub('_', name).lstrip('.') or 'file'}"
+
+
+def placed(value: Any, names: Mapping[str, str]) -> Any:
+    """A plan's value with the folders that only a submission knows put in."""
+    if isinstance(value, str):
+        for name, place in names.items():
+            value = value.replace(name, place)
+        return value
+    if isinstance(value, dict):
+        return {key: placed(item, names) for key, item in value.items()}
+    return [placed(item, names) for item in value] if isinstance(value, list) else value
+
+
+def _checked(token: str) -> str:
+    if not _TOKEN.fullmatch(token):
+        raise SpecError(f"token: got {token!r}: takes letters, digits, '_' and '-'")
+    return token

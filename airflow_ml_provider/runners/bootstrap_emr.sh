@@ -1,0 +1,24 @@
+#!/bin/bash
+# A bootstrap action of EMR: libraries on every machine, accelerators for YARN, and an end on the day that max_lifetime set.
+set -euo pipefail
+lifetime='' gpus='' libraries=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --lifetime) lifetime="$2"; shift 2 ;;
+        --gpus) gpus=yes; shift ;;
+        --pip) libraries+=("$2"); shift 2 ;;
+        *) echo "bootstrap_emr.sh: got $1: takes --lifetime SECONDS, --gpus, --pip REQUIREMENT" >&2; exit 2 ;;
+    esac
+done
+if [ ${#libraries[@]} -gt 0 ]; then
+    sudo python3 -m pip install --quiet "${libraries[@]}"
+fi
+if [ -n "$gpus" ]; then
+    sudo mkdir -p /spark-rapids-cgroup/devices
+    sudo mount -t cgroup -o devices cgroupv1-devices /spark-rapids-cgroup/devices
+    sudo chmod a+rwx -R /spark-rapids-cgroup
+fi
+if [ -n "$lifetime" ] && grep -q '"isMaster": *true' /mnt/var/lib/info/instance.json; then
+    # the cluster ends with its primary node
+    sudo systemd-run --on-active="$lifetime" /usr/sbin/shutdown -h now
+fi
