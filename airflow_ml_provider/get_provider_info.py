@@ -18,7 +18,7 @@ _SPARK_CLUSTER: dict[str, Any] = {
         "backend": {
             "label": "Backend",
             "description": "The service that runs Spark",
-            "schema": {"type": "string", "default": "local", "enum": ["local", "memory"]},
+            "schema": {"type": "string", "default": "local", "enum": ["emr", "emr-serverless", "local", "memory"]},
         },
         "credentials_conn_id": {
             "label": "Credentials connection",
@@ -27,7 +27,7 @@ _SPARK_CLUSTER: dict[str, Any] = {
         },
         "staging_uri": {
             "label": "Staging URI",
-            "description": "Where programs and state are kept; for the local backend a folder, by default $AIRFLOW_HOME/spark",
+            "description": "Where programs and state are kept: s3://bucket/folder on AWS; a folder for the local backend, by default $AIRFLOW_HOME/spark",
             "schema": _TEXT,
         },
         "defaults": {

@@ -19,6 +19,7 @@ from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, S
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.registry import BACKENDS, backend_class
 from airflow_ml_provider.core.spec import ClusterSpec, merge
+from airflow_ml_provider.hooks.aws import aws_clients
 from airflow_ml_provider.hooks.forms import form_widgets, ui_field_behaviour
 
 DEFAULT_CONN_ID = "spark_cluster_default"
@@ -66,6 +67,17 @@ def _build_memory(connection: ClusterConnection) -> Backend:
     return backend_class("memory")(service=connection.staging_uri or "default")  # type: ignore[call-arg]
 
 
+def _build_on_aws(connection: ClusterConnection) -> Backend:
+    if not connection.staging_uri:
+        problem = "is empty: takes where programs and results are kept, such as s3://bucket/airflow"
+        raise connection.wrong("staging_uri", problem)
+    try:
+        made: Backend = backend_class(connection.backend)(clients=aws_clients(connection), staging_uri=connection.staging_uri)  # type: ignore[call-arg]
+    except SpecError as error:
+        raise connection.wrong("staging_uri", str(error)) from None
+    return made
+
+
 def _local_root(connection: ClusterConnection) -> Path:
     if not connection.staging_uri:
         return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "spark"
@@ -78,6 +90,8 @@ def _local_root(connection: ClusterConnection) -> Path:
 
 
 SERVICES: dict[str, Service] = {
+    "emr": Service(_build_on_aws),
+    "emr-serverless": Service(_build_on_aws),
     "local": Service(_build_local, poll_interval=0.25),
     "memory": Service(_build_memory, poll_interval=0.05),
 }

@@ -8,6 +8,7 @@ import stat
 import pytest
 
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
+from airflow_ml_provider.core.registry import BACKENDS
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook, parse_connection
 
 
@@ -102,7 +103,7 @@ def test_the_form_is_in_the_page(airflow_db):
     found = {item.connection_type: item for item in HookMetaService.hook_meta_data()}["spark_cluster"]
     assert set(found.extra_fields) == {"backend", "credentials_conn_id", "staging_uri", "defaults"}
     assert found.standard_fields.host.hidden
-    assert found.extra_fields["backend"]["schema"]["enum"] == ["local", "memory"]
+    assert found.extra_fields["backend"]["schema"]["enum"] == sorted(BACKENDS)
 
 
 def test_the_test_button_through_the_api(airflow_db, monkeypatch):

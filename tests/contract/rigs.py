@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from airflow_ml_provider.backends.emr.backend import EmrBackend
+from airflow_ml_provider.backends.emr_serverless.backend import EmrServerlessBackend
 from airflow_ml_provider.backends.local.backend import LocalBackend
 from airflow_ml_provider.backends.memory import MemoryBackend
-from airflow_ml_provider.core.backend import Backend
+from airflow_ml_provider.core.backend import Backend, Feature
 from airflow_ml_provider.core.spec import JobSpec, PythonCode
+from tests.fakes.emr import BUCKET, ROLE, Services, client, serving
 
 
 class Rig(Protocol):
@@ -22,6 +28,10 @@ class Rig(Protocol):
     """Fields of the smallest cluster that it makes."""
     patience: float
     """Seconds that a cluster or a job may take."""
+    native: ClassVar[dict[str, Any]] = {"tags": {"late": "yes"}}
+    """What it takes as ``native`` of a cluster."""
+    asking: ClassVar[dict[Feature, dict[str, Any]]] = {}
+    """Fields that ask for a feature, where the contract's own have a value that this service does not."""
 
     def __init__(self, folder: Path) -> None: ...
 
@@ -42,7 +52,7 @@ class Rig(Protocol):
         ...
 
 
-class MemoryRig:
+class MemoryRig(Rig):
     """The service in a dict: ``native`` scripts what happens."""
 
     patience = 5.0
@@ -64,7 +74,7 @@ class MemoryRig:
         return _job("pass", native={"echo": variable}, **fields)
 
 
-class LocalRig:
+class LocalRig(Rig):
     """Real processes on this machine: programs do what they say."""
 
     patience = 90.0
@@ -88,7 +98,41 @@ class LocalRig:
         return _job(source, **fields)
 
 
-RIGS: dict[str, type[Rig]] = {"memory": MemoryRig, "local": LocalRig}
+@cache
+def emr_services() -> Services:
+    """One fake of EMR's services for all tests of this process."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(serving(Services()))
+
+
+class EmrRig(LocalRig):
+    """EMR's fake: programs really run, as its steps."""
+
+    asking = {Feature.SPARK_VERSION: {"spark_version": "3.5"}}
+    smallest: ClassVar[dict[str, Any]] = {"driver": {"cores": 2, "memory": "1g"}}
+    native = {"CustomAmiId": "ami-0123"}
+    kind: ClassVar[Any] = EmrBackend
+
+    def __init__(self, folder: Path) -> None:
+        endpoint = emr_services().endpoint
+        self.backend = self.kind(lambda service: client(endpoint, service), f"s3://{BUCKET}/contract")
+
+
+class EmrServerlessRig(EmrRig):
+    """The same for EMR Serverless."""
+
+    smallest: ClassVar[dict[str, Any]] = {"native": {"executionRoleArn": ROLE}, "max_lifetime": None}
+    native = {"tags": {"late": "yes"}}
+    kind = EmrServerlessBackend
+
+
+RIGS: dict[str, type[Rig]] = {
+    "memory": MemoryRig,
+    "local": LocalRig,
+    "emr": EmrRig,
+    "emr-serverless": EmrServerlessRig,
+}
 """By the backend's name in the registry. A backend without one fails the suite."""
 
 _HAND_BACK = "import os\nopen(os.environ['AIRFLOW_ML_RESULT'], 'w').write({!r})"

@@ -17,6 +17,14 @@ class TestLocal(BackendContract):
     name = "local"
 
 
+class TestEmr(BackendContract):
+    name = "emr"
+
+
+class TestEmrServerless(BackendContract):
+    name = "emr-serverless"
+
+
 @pytest.mark.parametrize("name", sorted(BACKENDS))
 def test_every_registered_backend_keeps_the_contract(name: str) -> None:
     assert name in RIGS, f"give the backend {name!r} a rig in tests/contract/rigs.py and a class in this file"

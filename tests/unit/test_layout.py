@@ -15,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = ("cluster", "core", "decorators", "operators", "sensors")
-HEAVY = ("mlflow", "pandas", "psutil", "pyspark")
+HEAVY = ("boto3", "botocore", "mlflow", "pandas", "psutil", "pyspark")
 AT_PARSING = (
     "cluster",
     "operators.spark_cluster",

@@ -71,7 +71,7 @@ def test_every_backend_is_there_and_is_called_what_it_says(name: str) -> None:
 
 
 def test_an_unknown_backend_gets_the_known_names() -> None:
-    with pytest.raises(ConfigurationError, match="backend: got 'emr2': takes one of local, memory"):
+    with pytest.raises(ConfigurationError, match="backend: got 'emr2': takes one of emr, emr-serverless, local, memory"):
         backend_class("emr2")
 
 

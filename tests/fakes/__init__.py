@@ -1,0 +1,1 @@
+"""Stand-ins for services that have no emulator that is good enough."""

@@ -1,0 +1,496 @@
+"""EMR and EMR Serverless as a server, in front of moto's, which answers for S3, STS and all else.
+
+moto 5.2.5 has no cancelled steps, auto-termination, managed scaling or fleets, its clusters are WAITING at once, its steps never
+advance, and Serverless succeeds at once and forgets client tokens. So this fake answers both services' calls itself. It checks
+payloads against botocore's model, lets states take their time, ends what is idle or old, and runs each step's command on this
+machine with the step's S3 objects copied beside it, as EMR's own filesystem would show them.
+
+``python -m tests.fakes.emr PORT`` serves until it is killed. ``/_calls`` tells how often each call was made, as JSON.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import boto3
+from botocore.exceptions import ClientError
+from botocore.session import get_session
+from botocore.validate import ParamValidator
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+REGION, ACCOUNT = "eu-west-1", "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/jobs"
+BUCKET = "staging"
+_ENDED = ("COMPLETED", "SUCCESS", "FAILED", "CANCELLED", "INTERRUPTED")
+_GONE = ("TERMINATED", "TERMINATED_WITH_ERRORS", "STOPPED")
+_LOADED = {name: get_session().get_service_model(name) for name in ("emr", "emr-serverless")}
+_ROUTES = {
+    ("POST", r"/applications"): "CreateApplication",
+    ("GET", r"/applications"): "ListApplications",
+    ("GET", r"/applications/([^/]+)"): "GetApplication",
+    ("DELETE", r"/applications/([^/]+)"): "DeleteApplication",
+    ("POST", r"/applications/([^/]+)/stop"): "StopApplication",
+    ("POST", r"/applications/([^/]+)/jobruns"): "StartJobRun",
+    ("GET", r"/applications/([^/]+)/jobruns"): "ListJobRuns",
+    ("GET", r"/applications/([^/]+)/jobruns/([^/]+)"): "GetJobRun",
+    ("DELETE", r"/applications/([^/]+)/jobruns/([^/]+)"): "CancelJobRun",
+}
+
+
+class Refused(Exception):
+    """An error answer: the service's code, its message, the status."""
+
+    def __init__(self, code: str, message: str = "", status: int = 400) -> None:
+        super().__init__(code)
+        self.code, self.message, self.status = code, message, status
+
+
+@dataclass(eq=False)
+class Job:
+    """A step or a job run."""
+
+    id: str
+    payload: Mapping[str, Any]
+    states: tuple[str, str]
+    state: str = "PENDING"
+    created: float = field(default_factory=time.time)
+    started: float | None = None
+    ended: float | None = None
+    process: subprocess.Popen[bytes] | None = None
+
+    def end(self, state: str) -> None:
+        if self.state not in _ENDED:
+            self.state, self.ended = state, time.time()
+            if self.process and self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+
+
+@dataclass(eq=False)
+class Cluster:
+    """A job flow or an application.
+
+    :param idle: seconds until it ends itself when no job runs; None for never.
+    :param lifetime: the same, whatever runs.
+    """
+
+    id: str
+    payload: Mapping[str, Any]
+    state: str
+    slots: threading.Semaphore
+    idle: float | None = None
+    lifetime: float | None = None
+    reason: Mapping[str, str] = field(default_factory=dict)
+    created: float = field(default_factory=time.time)
+    ready: float | None = None
+    ended: float | None = None
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    @property
+    def busy_until(self) -> float:
+        if any(job.state not in _ENDED for job in self.jobs.values()):
+            return time.time()
+        return max([self.ready or time.time(), *(job.ended or 0 for job in self.jobs.values())])
+
+    def end(self, state: str, job_state: str, **reason: str) -> None:
+        if self.state not in _GONE:
+            self.state, self.reason, self.ended = state, reason, time.time()
+            for job in self.jobs.values():
+                job.end(job_state)
+
+
+class Services:
+    """Both control planes.
+
+    :param speed: how many of the services' seconds pass in one of ours, for limits.
+    :param env: more environment of every step, such as where its Spark is.
+    :param refuses: called with each call's name; True refuses it as throttled.
+    """
+
+    def __init__(self, speed: float = 500.0, env: Mapping[str, str] | None = None) -> None:
+        self.speed, self.env = speed, dict(env or {})
+        self.refuses: Callable[[str], bool] = lambda _: False
+        self.calls: Counter[str] = Counter()
+        self.clusters: dict[str, Cluster] = {}
+        self.lock = threading.RLock()
+        self.runs = 0
+        self.root = Path(tempfile.mkdtemp(prefix="emr-"))
+        self.endpoint = ""
+
+    def call(self, service: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Answer one call."""
+        with self.lock:
+            self.calls[name] += 1
+            if self.refuses(name):
+                raise Refused("ThrottlingException", "Rate exceeded")
+            if name in ("RunJobFlow", "AddJobFlowSteps", "CreateApplication", "StartJobRun", "CancelSteps"):
+                shape = _LOADED[service].operation_model(name).input_shape
+                if (report := ParamValidator().validate(given, shape)).has_errors():
+                    raise Refused("ValidationException", report.generate_report())
+            for cluster in self.clusters.values():
+                self._advance(cluster)
+            answer: dict[str, Any] = getattr(self, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())(**given)
+            return answer
+
+    # EMR
+
+    def run_job_flow(self, **given: Any) -> dict[str, Any]:
+        slots = threading.Semaphore(given.get("StepConcurrencyLevel", 1))
+        made = Cluster(f"j-{_id(13)}", given, "STARTING", slots, idle=given.get("AutoTerminationPolicy", {}).get("IdleTimeout"))
+        for action in given.get("BootstrapActions", ()):
+            args = action["ScriptBootstrapAction"].get("Args", [])
+            assert self._object(action["ScriptBootstrapAction"]["Path"]).startswith(b"#!/bin/bash")
+            made.lifetime = float(args[args.index("--lifetime") + 1]) if "--lifetime" in args else None
+        self.clusters[made.id] = made
+        return {"JobFlowId": made.id, "ClusterArn": f"arn:aws:elasticmapreduce:{REGION}:{ACCOUNT}:cluster/{made.id}"}
+
+    def describe_cluster(self, ClusterId: str) -> dict[str, Any]:
+        cluster = self._cluster(ClusterId)
+        more = {"Tags": cluster.payload.get("Tags", []), "LogUri": cluster.payload["LogUri"].replace("s3://", "s3n://")}
+        return {"Cluster": {**_summary(cluster), **more}}
+
+    def list_clusters(self, ClusterStates: Any = None, CreatedAfter: float = 0, Marker: str = "0") -> dict[str, Any]:
+        flows = [item for item in self.clusters.values() if item.id.startswith("j-") and item.created >= CreatedAfter]
+        wanted = [item for item in reversed(flows) if not ClusterStates or item.state in ClusterStates]
+        return _page("Clusters", [_summary(item) for item in wanted], "Marker", Marker)
+
+    def terminate_job_flows(self, JobFlowIds: list[str]) -> dict[str, Any]:
+        for cluster in JobFlowIds:
+            self._cluster(cluster).end("TERMINATED", "INTERRUPTED", Code="USER_REQUEST", Message="Terminated by user request")
+        return {}
+
+    def add_job_flow_steps(self, JobFlowId: str, Steps: list[dict[str, Any]], **_: Any) -> dict[str, Any]:
+        cluster = self._cluster(JobFlowId)
+        if cluster.state in _GONE:
+            text = "A job flow that is shutting down, terminated, or finished may not be modified."
+            raise Refused("ValidationException", text)
+        made = [Job(f"s-{_id(13)}", step, ("COMPLETED", "FAILED")) for step in Steps]
+        for job in made:
+            args = job.payload["HadoopJarStep"]["Args"]
+            log = f"{cluster.payload['LogUri'].rstrip('/')}/{cluster.id}/steps/{job.id}/stdout.gz"
+            self._start(cluster, job, args[-2:], log, _exported(cluster.payload))
+        return {"StepIds": [job.id for job in made]}
+
+    def list_steps(self, ClusterId: str, StepIds: Any = None, Marker: str = "0", **_: Any) -> dict[str, Any]:
+        found = self._cluster(ClusterId).jobs
+        if StepIds and not {*StepIds} <= {*found}:
+            raise Refused("InvalidRequestException", "Step id is not valid.")
+        steps = [_step(job) for job in reversed(found.values()) if not StepIds or job.id in StepIds]
+        return _page("Steps", steps, "Marker", Marker)
+
+    def describe_step(self, ClusterId: str, StepId: str) -> dict[str, Any]:
+        return {"Step": self.list_steps(ClusterId, [StepId])["Steps"][0]}
+
+    def cancel_steps(self, ClusterId: str, StepIds: list[str], **_: Any) -> dict[str, Any]:
+        found = self._cluster(ClusterId).jobs
+        for step in StepIds:
+            if step in found:
+                found[step].end("CANCELLED")
+        return {"CancelStepsInfoList": []}
+
+    # EMR Serverless
+
+    def create_application(self, clientToken: str, **given: Any) -> dict[str, Any]:
+        made = next((item for item in self.clusters.values() if item.payload.get("clientToken") == clientToken), None)
+        if made is None:
+            stop = given.get("autoStopConfiguration", {"enabled": True, "idleTimeoutMinutes": 15})
+            idle = stop["idleTimeoutMinutes"] * 60.0 if stop["enabled"] else None
+            payload = {**given, "clientToken": clientToken}
+            made = Cluster(f"00f{_id(13).lower()}", payload, "CREATING", threading.Semaphore(10), idle=idle)
+            self.clusters[made.id] = made
+        return {"applicationId": made.id, "arn": _arn(made), "name": made.payload["name"]}
+
+    def get_application(self, applicationId: str) -> dict[str, Any]:
+        cluster = self._cluster(applicationId)
+        return {"application": {**cluster.payload, **_application(cluster), "applicationId": cluster.id}}
+
+    def list_applications(self, states: Any = None, nextToken: str = "0", **_: Any) -> dict[str, Any]:
+        wanted = [item for item in self.clusters.values() if item.id.startswith("00f") and (not states or item.state in states)]
+        return _page("applications", [_application(item) for item in wanted], "nextToken", nextToken)
+
+    def stop_application(self, applicationId: str) -> dict[str, Any]:
+        cluster = self._cluster(applicationId)
+        if any(job.state not in _ENDED for job in cluster.jobs.values()):
+            raise Refused("ValidationException", "Application has running jobs")
+        if cluster.state == "STARTED":
+            cluster.end("STOPPED", "CANCELLED", Message="stopped on request")
+        return {}
+
+    def delete_application(self, applicationId: str) -> dict[str, Any]:
+        cluster = self._cluster(applicationId)
+        if cluster.state not in ("CREATED", "STOPPED"):
+            raise Refused("ValidationException", f"Application must be CREATED or STOPPED, and is {cluster.state}")
+        cluster.state, cluster.ended = "TERMINATED", time.time()
+        return {}
+
+    def start_job_run(self, applicationId: str, clientToken: str, **given: Any) -> dict[str, Any]:
+        cluster = self._cluster(applicationId)
+        if cluster.state == "TERMINATED":
+            raise Refused("ValidationException", f"Application {applicationId} is terminated")
+        job = next((item for item in cluster.jobs.values() if item.payload["clientToken"] == clientToken), None)
+        if job is None:
+            cluster.state, cluster.ended = "STARTED", None
+            job = Job(f"00g{_id(13).lower()}", {**given, "clientToken": clientToken}, ("SUCCESS", "FAILED"), "SUBMITTED")
+            submit = given["jobDriver"]["sparkSubmit"]
+            logs = cluster.payload["monitoringConfiguration"]["s3MonitoringConfiguration"]["logUri"].rstrip("/")
+            log = f"{logs}/applications/{cluster.id}/jobs/{job.id}/SPARK_DRIVER/stdout.gz"
+            self._start(cluster, job, [submit["entryPoint"], *submit["entryPointArguments"]], log, {})
+        return {"applicationId": cluster.id, "jobRunId": job.id, "arn": _arn(cluster) + f"/jobruns/{job.id}"}
+
+    def get_job_run(self, applicationId: str, jobRunId: str) -> dict[str, Any]:
+        found = _run(self._cluster(applicationId), self._job(applicationId, jobRunId))
+        return {"jobRun": {**found, "jobRunId": jobRunId}}
+
+    def list_job_runs(self, applicationId: str, states: Any = None, nextToken: str = "0", **_: Any) -> dict[str, Any]:
+        cluster = self._cluster(applicationId)
+        wanted = [job for job in reversed(cluster.jobs.values()) if not states or job.state in states]
+        return _page("jobRuns", [_run(cluster, job) for job in wanted], "nextToken", nextToken)
+
+    def cancel_job_run(self, applicationId: str, jobRunId: str) -> dict[str, Any]:
+        job = self._job(applicationId, jobRunId)
+        if job.state in _ENDED:
+            raise Refused("ValidationException", f"Job run is {job.state}")
+        job.end("CANCELLED")
+        return {"applicationId": applicationId, "jobRunId": jobRunId}
+
+    # what both do
+
+    def _cluster(self, id_: str) -> Cluster:
+        if id_ not in self.clusters:
+            if id_.startswith("j-"):
+                raise Refused("InvalidRequestException", f"Cluster id '{id_}' is not valid.")
+            raise Refused("ResourceNotFoundException", f"Application {id_} does not exist", 404)
+        return self.clusters[id_]
+
+    def _job(self, cluster: str, job: str) -> Job:
+        found = self._cluster(cluster).jobs.get(job)
+        if found is None:
+            raise Refused("ResourceNotFoundException", f"JobRun {job} does not exist", 404)
+        return found
+
+    def _advance(self, cluster: Cluster) -> None:
+        """What time has done to a cluster since the last look."""
+        now = time.time()
+        if cluster.state in ("STARTING", "CREATING") and now - cluster.created > 0.02:
+            cluster.state = "WAITING" if cluster.state == "STARTING" else "STARTED"
+            cluster.ready = now
+        if cluster.idle and (now - cluster.busy_until) * self.speed > cluster.idle:
+            end = "TERMINATED" if cluster.id.startswith("j-") else "STOPPED"
+            cluster.end(end, "CANCELLED", Code="ALL_STEPS_COMPLETED", Message="Auto-terminated: the cluster was idle")
+        if cluster.lifetime and (now - cluster.created) * self.speed > cluster.lifetime:
+            cluster.end(
+                "TERMINATED_WITH_ERRORS", "INTERRUPTED", Code="INSTANCE_FAILURE", Message="The master node was terminated"
+            )
+
+    def _start(self, cluster: Cluster, job: Job, command: list[str], log: str, env: Mapping[str, str]) -> None:
+        cluster.jobs[job.id] = job
+        threading.Thread(target=self._run, args=(cluster, job, command, log, env), daemon=True).start()
+
+    def _run(self, cluster: Cluster, job: Job, command: list[str], log: str, env: Mapping[str, str]) -> None:
+        """One step: copy its objects here, run it as ``spark-submit`` would, and copy back what it leaves."""
+        with cluster.slots:
+            try:
+                script, folder = (self._copied(uri) for uri in command)
+                for shared in ("files", "secrets.json"):
+                    self._copied(f"{command[1].partition('/jobs/')[0]}/{shared}")
+                described = folder / "job.json"
+                described.write_text(described.read_text().replace("s3://", f"file://{self.root}/"))
+            except (ClientError, FileNotFoundError):  # its cluster was terminated, and its files are gone
+                return job.end(job.states[1])
+            before = {path.name for path in folder.iterdir()}
+            with (folder / "stdout").open("wb") as out, self.lock:
+                if job.state in _ENDED:
+                    return None
+                self.runs += 1
+                job.state, job.started = "RUNNING", time.time()
+                job.process = subprocess.Popen(
+                    [sys.executable, str(script), f"file://{folder}"],
+                    env={**{key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}, **self.env, **env},
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                )
+            code = job.process.wait()
+            self._put(log, gzip.compress((folder / "stdout").read_bytes()))
+            if (outcome := folder / "outcome.json").exists() and cluster.state not in _GONE:
+                self._put(f"{command[1]}/outcome.json", outcome.read_bytes())
+            for name in before - {path.name for path in folder.iterdir()}:
+                self._s3().delete_object(Bucket=_bucket(command[1]), Key=f"{_key(command[1])}/{name}")
+            with self.lock:
+                job.end(job.states[bool(code)])
+
+    def _copied(self, uri: str) -> Path:
+        """The objects at a URI or under it, as files."""
+        for item in self._s3().list_objects_v2(Bucket=_bucket(uri), Prefix=_key(uri)).get("Contents", ()):
+            path = self.root / _bucket(uri) / item["Key"]
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_suffix(f".{uuid.uuid4().hex}")
+                part.write_bytes(self._s3().get_object(Bucket=_bucket(uri), Key=item["Key"])["Body"].read())
+                part.replace(path)
+        return self.root / _bucket(uri) / _key(uri)
+
+    def _object(self, uri: str) -> bytes:
+        found: bytes = self._s3().get_object(Bucket=_bucket(uri), Key=_key(uri))["Body"].read()
+        return found
+
+    def _put(self, uri: str, data: bytes) -> None:
+        self._s3().put_object(Bucket=_bucket(uri), Key=_key(uri), Body=data)
+
+    def _s3(self) -> Any:
+        return client(self.endpoint, "s3")
+
+
+_CLIENTS: dict[tuple[str, str], Any] = {}
+
+
+def client(endpoint: str, service: str, **config: Any) -> Any:
+    """A boto3 client of the server, made once."""
+    from botocore.config import Config
+
+    if (endpoint, service) not in _CLIENTS or config:
+        keys = {"aws_access_key_id": "canary-aws-key", "aws_secret_access_key": "canary-aws-secret", "region_name": REGION}
+        made = boto3.session.Session(**keys).client(service, endpoint_url=endpoint, config=Config(**config))
+        if config:
+            return made
+        _CLIENTS[endpoint, service] = made
+    return _CLIENTS[endpoint, service]
+
+
+class Application:
+    """The WSGI application: both services here, all else moto's."""
+
+    def __init__(self, services: Services) -> None:
+        self.services, self.moto = services, DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Any:
+        target, signed = environ.get("HTTP_X_AMZ_TARGET", ""), environ.get("HTTP_AUTHORIZATION", "")
+        if environ["PATH_INFO"] == "/_calls":
+            return _answer(start, 200, dict(self.services.calls))
+        if not target.startswith("ElasticMapReduce.") and "/emr-serverless/" not in signed:
+            return self.moto(environ, start)
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        given = json.loads(body or b"{}")
+        try:
+            if target:
+                return _answer(start, 200, self.services.call("emr", target.partition(".")[2], given))
+            return _answer(start, 200, self.services.call("emr-serverless", *_routed(environ, given)))
+        except Refused as refused:
+            error = {"__type": refused.code, "message": refused.message}
+            return _answer(start, refused.status, error, ("x-amzn-errortype", refused.code))
+
+
+def _routed(environ: Mapping[str, Any], given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    for (method, path), name in _ROUTES.items():
+        if method == environ["REQUEST_METHOD"] and (found := re.fullmatch(path, environ["PATH_INFO"])):
+            names = dict(zip(("applicationId", "jobRunId"), found.groups(), strict=False))
+            asked = {key: value if key == "states" else value[0] for key, value in parse_qs(environ["QUERY_STRING"]).items()}
+            return name, {**given, **asked, **names}
+    raise Refused("UnknownOperationException", environ["PATH_INFO"], 404)
+
+
+def _answer(start: Any, status: int, body: Any, *headers: tuple[str, str]) -> list[bytes]:
+    data = json.dumps(body).encode()
+    start(f"{status} -", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(data))), *headers])
+    return [data]
+
+
+def _summary(cluster: Cluster) -> dict[str, Any]:
+    times = {"CreationDateTime": cluster.created, "ReadyDateTime": cluster.ready, "EndDateTime": cluster.ended}
+    if cluster.lifetime and cluster.ended and cluster.reason.get("Code") == "INSTANCE_FAILURE":
+        times["EndDateTime"] = cluster.created + cluster.lifetime
+    status = {"State": cluster.state, "StateChangeReason": dict(cluster.reason), "Timeline": _some(times)}
+    return {"Id": cluster.id, "Name": cluster.payload["Name"], "Status": status}
+
+
+def _step(job: Job) -> dict[str, Any]:
+    times = _some({"CreationDateTime": job.created, "StartDateTime": job.started, "EndDateTime": job.ended})
+    return {"Id": job.id, "Name": job.payload["Name"], "Status": {"State": job.state, "Timeline": times}}
+
+
+def _application(cluster: Cluster) -> dict[str, Any]:
+    about = {"id": cluster.id, "name": cluster.payload["name"], "arn": _arn(cluster), "type": "Spark"}
+    times = {"createdAt": cluster.created, "updatedAt": cluster.ended or cluster.created}
+    return {**about, **times, "state": cluster.state, "stateDetails": cluster.reason.get("Message", "")}
+
+
+def _run(cluster: Cluster, job: Job) -> dict[str, Any]:
+    about = {"applicationId": cluster.id, "id": job.id, "name": job.payload["name"], "state": job.state, "stateDetails": ""}
+    return {**about, "createdAt": job.created, "updatedAt": job.ended or job.started or job.created}
+
+
+def _exported(payload: Mapping[str, Any]) -> dict[str, str]:
+    nested = [item for top in payload.get("Configurations", ()) for item in top.get("Configurations", ())]
+    return {key: value for item in nested if item["Classification"] == "export" for key, value in item["Properties"].items()}
+
+
+def _page(name: str, items: list[Any], marker: str, begin: str, size: int = 50) -> dict[str, Any]:
+    more = {marker: str(int(begin) + size)} if len(items) > int(begin) + size else {}
+    return {name: items[int(begin) : int(begin) + size], **more}
+
+
+def _some(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _id(length: int) -> str:
+    return uuid.uuid4().hex[:length].upper()
+
+
+def _arn(cluster: Cluster) -> str:
+    return f"arn:aws:emr-serverless:{REGION}:{ACCOUNT}:/applications/{cluster.id}"
+
+
+def _bucket(uri: str) -> str:
+    return uri.split("/")[2]
+
+
+def _key(uri: str) -> str:
+    return uri.split("/", 3)[3]
+
+
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(services: Services, port: int = 0) -> Iterator[Services]:
+    """The services on a loopback port, with a bucket for staging, until the end."""
+    server = make_server("127.0.0.1", port, Application(services), threaded=True, request_handler=_Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    services.endpoint = f"http://127.0.0.1:{server.server_port}"
+    place = {"LocationConstraint": REGION}
+    client(services.endpoint, "s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
+    try:
+        yield services
+    finally:
+        for cluster in services.clusters.values():
+            cluster.end("TERMINATED", "CANCELLED")
+        server.shutdown()
+        server.server_close()
+        shutil.rmtree(services.root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    with serving(Services(), int(sys.argv[1])):
+        signal.pause()

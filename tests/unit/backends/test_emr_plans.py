@@ -1,0 +1,235 @@
+"""Plans of EMR and EMR Serverless, exact: golden files hold them, and botocore's own model of the services judges them."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.session import get_session
+from botocore.validate import ParamValidator
+
+from airflow_ml_provider.backends.aws import machines, releases, tags
+from airflow_ml_provider.backends.aws.jobs import STAGED_KEY, named, token_of
+from airflow_ml_provider.backends.emr import translate as emr
+from airflow_ml_provider.backends.emr.backend import EmrBackend
+from airflow_ml_provider.backends.emr_serverless import translate as serverless
+from airflow_ml_provider.backends.emr_serverless.backend import EmrServerlessBackend
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, PythonCode, PythonFile
+from airflow_ml_provider.core.state import ClusterState, JobState
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+MODELS = {name: get_session().get_service_model(name) for name in ("emr", "emr-serverless")}
+ROLE = {"executionRoleArn": "arn:aws:iam::123456789012:role/jobs"}
+
+
+def backend(kind: Any) -> Any:
+    """One that cannot call: plans need no client."""
+    return kind(lambda _: pytest.fail("a plan made a call"), "s3://bucket/airflow")
+
+
+NETWORK = {
+    "ServiceRole": "service-role",
+    "JobFlowRole": "machines-profile",
+    "SecurityConfiguration": "encrypted",
+    "LogUri": "s3://logs/emr/",
+    "Instances": {"Ec2SubnetIds": ["subnet-1", "subnet-2"]},
+}
+EMR_CLUSTERS = {
+    "cluster_single_node": ClusterSpec(name="etl"),
+    "cluster_groups": ClusterSpec(
+        name="train",
+        driver=Node(cores=4, memory="8g"),
+        worker=Node(cores=4, memory="20g"),
+        workers=2,
+        spark_version="3.5",
+        spark_conf={"spark.sql.shuffle.partitions": "16"},
+        env={"TZ": "UTC"},
+        idle_timeout=timedelta(minutes=5),
+        max_lifetime=None,
+        tags={"dag_id": "flights", "run_id": "manual__2026-01-01T00:00:00+00:00 (a)"},
+        native={
+            "Instances": {"Ec2SubnetId": "subnet-1"},
+            "Configurations": [{"Classification": "hive-site", "Properties": {"a": "b"}}],
+        },
+    ),
+    "cluster_fleets": ClusterSpec(
+        name="spot",
+        driver=Node(instance_type="m6i.xlarge"),
+        worker=Node(instance_type="m6i.2xlarge,m5.2xlarge", spot=True),
+        workers=2,
+        max_workers=10,
+        idle_timeout=None,
+        native=NETWORK,
+    ),
+    "cluster_gpus": ClusterSpec(name="gpu", worker=Node(gpus=1), workers=1, max_workers=4),
+}
+SERVERLESS_CLUSTERS = {
+    "cluster_smallest": ClusterSpec(name="etl", native=ROLE),
+    "cluster_ready": ClusterSpec(
+        name="train",
+        driver=Node(cores=2, memory="4g"),
+        worker=Node(cores=4, memory="20g"),
+        workers=2,
+        max_workers=10,
+        spark_conf={"spark.sql.shuffle.partitions": "16"},
+        env={"TZ": "UTC"},
+        idle_timeout=timedelta(seconds=90),
+        tags={"dag_id": "flights"},
+        native={**ROLE, "architecture": "ARM64", "networkConfiguration": {"subnetIds": ["subnet-1"]}},
+    ),
+}
+JOBS = {
+    "job_file": JobSpec(
+        name="train",
+        program=PythonFile(path="/jobs/train.py", args=("--day", "2013-01-01")),
+        env={"A": "b"},
+        spark_conf={"spark.executor.memory": "4g", "spark.app.note": 'two "words"'},
+        timeout=timedelta(minutes=2),
+    ),
+    "job_code": JobSpec(name="code", program=PythonCode(source="print(1)\n", api="classic")),
+}
+
+
+def golden(service: str, name: str, document: Any) -> None:
+    """The document is what the golden file holds. To change one on purpose, write what the failure shows into it."""
+    assert document == json.loads((GOLDEN / service / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def judge(service: str, operation: str, payload: dict[str, Any]) -> None:
+    """Botocore's own verdict on a payload."""
+    report = ParamValidator().validate(payload, MODELS[service].operation_model(operation).input_shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+@pytest.mark.parametrize("name", EMR_CLUSTERS)
+def test_emr_clusters(name: str) -> None:
+    plan = backend(EmrBackend).plan_cluster(EMR_CLUSTERS[name])
+    golden("emr", name, plan)
+    judge("emr", "RunJobFlow", plan)
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_emr_jobs(name: str) -> None:
+    plan = emr.plan_job(JOBS[name])
+    golden("emr", name, plan)
+    judge("emr", "AddJobFlowSteps", {"JobFlowId": "j-1", "Steps": [{key: plan[key] for key in plan if key != STAGED_KEY}]})
+
+
+@pytest.mark.parametrize("name", SERVERLESS_CLUSTERS)
+def test_serverless_clusters(name: str) -> None:
+    plan = backend(EmrServerlessBackend).plan_cluster(SERVERLESS_CLUSTERS[name])
+    golden("emr-serverless", name, plan)
+    payload = {key: value for key, value in plan.items() if key != serverless.ROLE}
+    judge("emr-serverless", "CreateApplication", {**payload, "clientToken": "t"})
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_serverless_jobs(name: str) -> None:
+    plan = serverless.plan_job(JOBS[name])
+    golden("emr-serverless", name, plan)
+    payload = {key: value for key, value in plan.items() if key != STAGED_KEY}
+    judge("emr-serverless", "StartJobRun", {**payload, **ROLE, "applicationId": "a", "clientToken": "t"})
+
+
+@pytest.mark.parametrize(
+    ("service", "shape", "table", "translated", "unknown"),
+    [
+        ("emr", "ClusterState", emr.CLUSTER_STATES, emr.cluster_state, ClusterState.UNKNOWN),
+        ("emr", "StepState", emr.JOB_STATES, emr.job_state, JobState.UNKNOWN),
+        ("emr-serverless", "ApplicationState", serverless.CLUSTER_STATES, serverless.cluster_state, ClusterState.UNKNOWN),
+        ("emr-serverless", "JobRunState", serverless.JOB_STATES, serverless.job_state, JobState.UNKNOWN),
+    ],
+)
+def test_every_state_that_the_service_has_is_known(service: str, shape: str, table: Any, translated: Any, unknown: Any) -> None:
+    assert set(table) == set(MODELS[service].shape_for(shape).enum)
+    assert translated("HIBERNATING") is unknown
+
+
+def test_states_that_are_asked_for_exist() -> None:
+    assert {*emr.LIVE} < {*MODELS["emr"].shape_for("ClusterState").enum}
+    assert {*serverless.LIVE} < {*MODELS["emr-serverless"].shape_for("ApplicationState").enum}
+    assert {*serverless.LIVE_JOBS} < {*MODELS["emr-serverless"].shape_for("JobRunState").enum}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"spark_version": "4.2"}, r"ClusterSpec.spark_version: got '4.2': EMR is known to bring 3.5.6"),
+        ({"spark_conf": {"spark.executor.memory": "9g"}}, r"got 'spark.executor.memory': use worker.memory"),
+        ({"worker": Node(memory="2g")}, r"ClusterSpec.worker: is set, but workers=0"),
+        ({"idle_timeout": timedelta(days=8)}, r"ClusterSpec.idle_timeout: got 8 days, 0:00:00: EMR takes at most 7 days"),
+        ({"driver": Node(memory="9t")}, r"ClusterSpec.driver: got memory=9t: no instance type is known that has so much"),
+    ],
+)
+def test_what_emr_refuses(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        emr.plan_cluster(ClusterSpec(**fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, r"ClusterSpec.native.executionRoleArn: is required: the role that jobs run as. Set it in the connection's defaults"),
+        (
+            {"native": ROLE, "worker": Node(cores=17)},
+            r"ClusterSpec.worker: got cores=17, memory=None: EMR Serverless has 16 cores",
+        ),
+    ],
+)
+def test_what_serverless_refuses(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        serverless.plan_cluster(ClusterSpec(**fields))
+
+
+def test_a_job_may_not_set_what_its_runner_sets() -> None:
+    for plan_job in (emr.plan_job, serverless.plan_job):
+        with pytest.raises(SpecError, match=r"JobSpec.env: got 'AIRFLOW_ML_RESULT': this provider sets it"):
+            plan_job(JobSpec(name="x", program=PythonCode(source="pass"), env={"AIRFLOW_ML_RESULT": "/x"}))
+
+
+def test_an_unknown_spark_version_passes_with_a_release_of_ones_own() -> None:
+    plan = emr.plan_cluster(ClusterSpec(spark_version="9.9", native={"ReleaseLabel": "emr-99.0.0"}))
+    assert plan["ReleaseLabel"] == "emr-99.0.0"
+
+
+def test_native_fleets_take_the_place_of_groups() -> None:
+    fleets = [{"InstanceFleetType": "MASTER", "TargetOnDemandCapacity": 1}]
+    instances = emr.plan_cluster(ClusterSpec(native={"Instances": {"InstanceFleets": fleets}}))["Instances"]
+    assert instances["InstanceFleets"] == fleets
+    assert "InstanceGroups" not in instances
+
+
+@pytest.mark.parametrize(
+    ("node", "name"),
+    [
+        (Node(), "m6i.xlarge"),
+        (Node(cores=8), "m6i.2xlarge"),
+        (Node(cores=4, memory="20g"), "r6i.xlarge"),
+        (Node(gpus=1), "g5.xlarge"),
+        (Node(gpus=2), "g5.12xlarge"),
+    ],
+)
+def test_the_smallest_machine_with_room(node: Node, name: str) -> None:
+    assert machines.instance_types(node, "worker") == [name]
+
+
+def test_every_release_is_one_of_emrs() -> None:
+    assert releases.release_label(None) == releases.release_label("3.5") == releases.NEWEST
+    assert releases.release_label("3.5.2") == "emr-7.5.0"
+
+
+def test_tags_come_back_as_they_were() -> None:
+    given = {"run_id": "scheduled__2026-01-01T00:00:00+00:00", "odd": "a(b)=c, é"}
+    sent = tags.encoded(given)
+    assert sent["odd"] == "a=28b=29=3Dc=2C é"
+    assert tags.decoded(sent) == given
+
+
+def test_a_name_keeps_its_token() -> None:
+    assert token_of(named("my job [x]", "abc")) == ("my job [x]", "abc")
+    assert len(named("x" * 300, "a" * 24)) == 256
+    assert token_of("somebody's own cluster") is None
