@@ -1,13 +1,16 @@
 #!/bin/bash
 # A bootstrap action of EMR: libraries on every machine, accelerators for YARN, and an end on the day that max_lifetime set.
 set -euo pipefail
-lifetime='' gpus='' libraries=()
+lifetime='' gpus='' libraries=() here=$(mktemp -d)
 while [ $# -gt 0 ]; do
     case "$1" in
         --lifetime) lifetime="$2"; shift 2 ;;
         --gpus) gpus=yes; shift ;;
         --pip) libraries+=("$2"); shift 2 ;;
-        *) echo "bootstrap_emr.sh: got $1: takes --lifetime SECONDS, --gpus, --pip REQUIREMENT" >&2; exit 2 ;;
+        --index) libraries+=(--extra-index-url "$2"); shift 2 ;;
+        --wheel) aws s3 cp --quiet "$2" "$here/"; libraries+=("$here/${2##*/}"); shift 2 ;;
+        --requirements) aws s3 cp --quiet "$2" "$here/"; libraries+=(-r "$here/${2##*/}"); shift 2 ;;
+        *) echo "bootstrap_emr.sh: no such option: $1" >&2; exit 2 ;;
     esac
 done
 if [ ${#libraries[@]} -gt 0 ]; then

@@ -107,6 +107,8 @@ def _run_program(files: Any, job: dict[str, Any], scratch: Path) -> tuple[int, s
     runner, program = (_fetched(files, job[name], scratch) for name in ("runner", "program"))
     work = scratch / "work"
     work.mkdir()
+    for uri in job["files"]:
+        _fetched(files, uri, work)
     told = {"AIRFLOW_ML_RESULT": str(scratch / "result.json"), "AIRFLOW_ML_ERROR": str(scratch / "error.json")}
     process = subprocess.Popen(
         [sys.executable, str(runner), str(program), *job["args"]],

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_ml_provider.backends.aws.storage import Store
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.spec import JobSpec
+from airflow_ml_provider.core.spec import JobSpec, PythonCode, PythonFile
 from airflow_ml_provider.core.staging import JOB, STAGED, Place
 from airflow_ml_provider.core.state import JobState, JobStatus
 from airflow_ml_provider.runners import run_python, run_staged
@@ -28,9 +28,11 @@ _TOKEN = re.compile(r"(?P<name>.*)(?: \[|#)(?P<token>[A-Za-z0-9_-]{1,64})\]?", r
 
 
 def staged_job(spec: JobSpec) -> Plan:
-    """What a job's folder will say: its program, arguments, environment and seconds."""
+    """What a job's folder will say: its program, files, environment and seconds."""
+    assert isinstance(spec.program, (PythonFile, PythonCode))
     return {
         "program": spec.program.model_dump(mode="json"),
+        "files": list(spec.files),
         "env": dict(spec.env),
         "timeout": spec.timeout.total_seconds() if spec.timeout else None,
     }
@@ -66,7 +68,8 @@ def stage_job(store: Store, cluster: Place, job: Place, staged: Plan, secrets: M
     described = {
         "runner": str(runner),
         "program": str(store.upload(cluster, data, name)),
-        "args": list(program.get("args", ())),
+        "files": [str(store.upload(cluster, *read_file(path, "JobSpec.files"))) for path in staged["files"]],
+        "args": program["args"],
         "env": staged["env"],
         "timeout": staged["timeout"],
         "properties": str(cluster / "secrets.json"),
@@ -118,8 +121,15 @@ def minutes(seconds: float) -> int:
 def _program_file(program: Mapping[str, Any]) -> tuple[bytes, str]:
     if program["kind"] == "python_code":
         return program["source"].encode(), "program.py"
-    path = Path(program["path"])
+    return read_file(program["path"], "JobSpec.program.path")
+
+
+def read_file(path: str, where: str) -> tuple[bytes, str]:
+    """A file's content and its name; :class:`SpecError` when it cannot be read.
+
+    :param where: the field that names it.
+    """
     try:
-        return path.read_bytes(), path.name
+        return Path(path).read_bytes(), Path(path).name
     except OSError as error:
-        raise SpecError(f"JobSpec.program.path: got {str(path)!r}: {error.strerror}") from error
+        raise SpecError(f"{where}: got {path!r}: {error.strerror}") from error

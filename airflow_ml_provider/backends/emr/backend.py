@@ -18,6 +18,7 @@ from airflow_ml_provider.backends.aws.tags import OWNER, decoded
 from airflow_ml_provider.backends.emr import translate
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import NotFound, SpecError
+from airflow_ml_provider.core.lowering import lowered
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
 from airflow_ml_provider.core.staging import Place, placed
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
@@ -49,7 +50,9 @@ class EmrBackend:
     """
 
     name: ClassVar[str] = "emr"
-    limits: ClassVar[Mapping[Feature, str]] = {}
+    limits: ClassVar[Mapping[Feature, str]] = {
+        Feature.JOB_LIBRARIES: "all steps share what is installed on the machines: put them in the cluster's libraries"
+    }
     programs: ClassVar[frozenset[type[Spec]]] = frozenset({PythonFile, PythonCode})
 
     def __init__(self, clients: Callable[[str], Any], staging_uri: str) -> None:
@@ -67,6 +70,8 @@ class EmrBackend:
         return {"LogUri": f"{self.staging}/logs/", **translate.plan_cluster(spec)}
 
     def plan_job(self, spec: JobSpec) -> Plan:
+        spec = lowered(spec, self.programs)
+        refuse_unsupported(self, spec)
         return translate.plan_job(spec)
 
     def create(self, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
@@ -74,7 +79,8 @@ class EmrBackend:
 
         def ask() -> str:
             ours = {"Key": OWNER, "Value": token}
-            payload = {**plan, "Name": jobs.named(plan["Name"], token), "Tags": [*plan["Tags"], ours]}
+            payload = {key: value for key, value in plan.items() if key != jobs.STAGED_KEY}
+            payload |= {"Name": jobs.named(plan["Name"], token), "Tags": [*plan["Tags"], ours]}
             with translated():
                 return str(self.emr.run_job_flow(**placed(payload, jobs.folders(folder, folder)))["JobFlowId"])
 
@@ -83,6 +89,9 @@ class EmrBackend:
                 return found
             jobs.stage_runner(self.store, folder, secrets)
             self.store.write(folder / "bootstrap_emr.sh", _BOOTSTRAP.read_bytes())
+            for path in plan[jobs.STAGED_KEY]:
+                data, name = jobs.read_file(path, "ClusterSpec.libraries")
+                self.store.write(folder / "libraries" / name, data)
             return None
 
         return once(self.store, folder, find=stage_and_find, ask=ask)

@@ -11,6 +11,7 @@ from airflow_ml_provider.backends.aws.jobs import RUNNER, STAGED_KEY, check_job,
 from airflow_ml_provider.backends.aws.machines import instance_types
 from airflow_ml_provider.backends.aws.releases import release_label
 from airflow_ml_provider.backends.aws.tags import encoded
+from airflow_ml_provider.backends.emr import libraries
 from airflow_ml_provider.backends.emr.gpus import GPU_CONFIGURATIONS, gpu_properties
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
@@ -68,6 +69,7 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
         "Instances": {**_machines(spec), "KeepJobFlowAliveWhenNoSteps": True, "TerminationProtected": False},
         "Configurations": _configurations(spec),
         "BootstrapActions": _bootstrap(spec),
+        STAGED_KEY: libraries.staged(spec.libraries),
         "StepConcurrencyLevel": _STEPS_AT_ONCE,
         "Tags": [{"Key": key, "Value": value} for key, value in encoded({**spec.tags, **_lifetime_tag(spec)}).items()],
         "VisibleToAllUsers": True,
@@ -153,6 +155,7 @@ def _configurations(spec: ClusterSpec) -> list[Plan]:
     gpus = spec.worker.gpus if spec.workers or spec.max_workers else spec.driver.gpus
     properties = {
         **_sizes(spec),
+        **libraries.properties(spec.libraries),
         **(gpu_properties(gpus) if gpus else {}),
         **{f"spark.executorEnv.{name}": value for name, value in spec.env.items()},
         **spec.spark_conf,
@@ -179,6 +182,7 @@ def _bootstrap(spec: ClusterSpec) -> list[Plan]:
     args = ["--lifetime", _seconds(spec.max_lifetime)] if spec.max_lifetime else []
     if spec.driver.gpus or spec.worker.gpus:
         args.append("--gpus")
+    args += libraries.arguments(spec.libraries)
     script = {"Path": f"{STAGED}/bootstrap_emr.sh", "Args": args}
     return [{"Name": "airflow-ml-provider", "ScriptBootstrapAction": script}] if args else []
 

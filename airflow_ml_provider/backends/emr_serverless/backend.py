@@ -15,6 +15,7 @@ from airflow_ml_provider.backends.aws.tags import OWNER, decoded, encoded
 from airflow_ml_provider.backends.emr_serverless import translate
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import NotFound, SpecError, Unavailable
+from airflow_ml_provider.core.lowering import lowered
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
 from airflow_ml_provider.core.staging import Place, placed
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
@@ -25,6 +26,10 @@ _ROLE_TAG = "execution_role"
 _KEPT = timedelta(days=1)
 """How long a stopped application is kept; it costs nothing, and its job runs can still be asked for."""
 _LONGEST_NAME = 64
+_NOTHING_INSTALLED = (
+    "EMR Serverless installs nothing: build them into an image and name it in native.imageConfiguration, "
+    "or name JARs in the spark_conf spark.jars.packages"
+)
 _NO_MACHINES = "EMR Serverless has workers of cores and memory, and no machines of your own"
 
 
@@ -52,6 +57,8 @@ class EmrServerlessBackend:
     limits: ClassVar[Mapping[Feature, str]] = {
         Feature.GPUS: "EMR Serverless has no accelerators: use emr",
         Feature.INSTANCE_TYPE: f"{_NO_MACHINES}: set cores and memory",
+        Feature.JOB_LIBRARIES: _NOTHING_INSTALLED,
+        Feature.LIBRARIES: _NOTHING_INSTALLED,
         Feature.MAX_LIFETIME: "an application has no age: set idle_timeout, which stops it, and a job's timeout",
         Feature.SPOT: _NO_MACHINES,
     }
@@ -73,6 +80,8 @@ class EmrServerlessBackend:
         return {"monitoringConfiguration": logs, **translate.plan_cluster(spec)}
 
     def plan_job(self, spec: JobSpec) -> Plan:
+        spec = lowered(spec, self.programs)
+        refuse_unsupported(self, spec)
         return translate.plan_job(spec)
 
     def create(self, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
