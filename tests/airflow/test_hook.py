@@ -85,7 +85,7 @@ def test_the_test_button(connect):
 
 
 def test_the_test_button_of_the_local_backend(connect, tmp_path):
-    pytest.importorskip("airflow_ml_provider.backends.local.backend")
+    pytest.importorskip("pyspark")
     root = tmp_path / "root"
     good, message = connect({"backend": "local", "staging_uri": str(root)}).test_connection()
     assert good, message

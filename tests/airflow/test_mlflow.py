@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,15 +34,27 @@ def connect(monkeypatch, **fields):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def database(tmp_path_factory):
+    """A new MLflow database, to copy: making one takes MLflow some seconds."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("database")
+    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", folder.as_uri()).engine.dispose()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, database):
     """The address of a real MLflow server."""
     folder = tmp_path_factory.mktemp("server")
+    shutil.copy(database, folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")]
-    with (folder / "log").open("w") as log, subprocess.Popen([*command, *stores], stdout=log, stderr=log) as process:
+    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log").open("w") as log, subprocess.Popen([*command, *stores], env=env, stdout=log, stderr=log) as process:
         try:
             _wait(f"http://127.0.0.1:{port}/health", process)
             yield f"http://127.0.0.1:{port}"
@@ -64,6 +77,7 @@ def _wait(url, process):
 def mlflow(request, monkeypatch, tmp_path):
     """A connection to each kind of MLflow."""
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("database"), tmp_path)
         connect(monkeypatch, host=f"sqlite:///{tmp_path}/mlflow.db")
     else:
         connect(monkeypatch, host=request.getfixturevalue("server"), login="user", password=CANARY)
@@ -202,7 +216,8 @@ def test_a_worker_set_up_for_mlflows_own_client_has_it(monkeypatch, setting):
     assert not isinstance(MLflowHook().runs, RestClient)
 
 
-def test_a_gate_that_says_no_fails_once(run, monkeypatch, tmp_path):
+def test_a_gate_that_says_no_fails_once(run, monkeypatch, tmp_path, database):
+    shutil.copy(database, tmp_path)
     connect(monkeypatch, host=f"sqlite:///{tmp_path}/mlflow.db")
     hook = MLflowHook()
     made = hook.start_job_run(experiment="x", dag_run_key="k", parent_name="p", job_token="t", job_name="j", tags={})

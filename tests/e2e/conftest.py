@@ -19,6 +19,7 @@ from tests.processes import assert_nothing_runs, eventually
 
 CANARIES = {name: f"canary-{name}-5b9e-never-shown" for name in ("mlflow", "credentials", "extra")}
 QUICK = {
+    "core.parallelism": "16",
     "scheduler.task_instance_heartbeat_timeout": "20",
     "scheduler.task_instance_heartbeat_timeout_detection_interval": "2",
     "workers.min_heartbeat_interval": "1",
@@ -39,6 +40,7 @@ class Run:
     dag_id: str
     run_id: str
     folder: Path
+    _cluster: str = ""
 
     def state(self, task: str) -> str | None:
         return self.stack.api.states(self.dag_id, self.run_id).get(f"spark.{task}")
@@ -62,8 +64,10 @@ class Run:
         return self.stack.api.xcoms(self.dag_id, self.run_id, f"spark.{task}").get("return_value")
 
     def cluster(self) -> str:
-        """The cluster's handle."""
-        return str(self.stack.api.xcoms(self.dag_id, self.run_id, "spark.create_cluster")["return_value"])
+        """The cluster's handle, as first seen: a Clear takes the XCom away for a moment."""
+        if not self._cluster:
+            self._cluster = str(self.stack.api.xcoms(self.dag_id, self.run_id, "spark.create_cluster")["return_value"])
+        return self._cluster
 
     def cluster_folder(self) -> Path:
         return self.root / "clusters" / self.cluster().rpartition("/")[2]

@@ -12,124 +12,126 @@ import pytest
 from tests.e2e.conftest import CANARIES, Run
 from tests.processes import eventually
 
-Start = Callable[[str], Run]
 MODES = ("sync", "deferred")
 
 
 @pytest.fixture(scope="session")
-def dies(start: Start) -> Run:
-    return start("dies")
+def runs(start: Callable[[str], Run]) -> tuple[Run, Run]:
+    """The run of all cases but one, and the run that is marked as a whole: they start side by side."""
+    return start("once"), start("marked_run")
 
 
-def test_a_worker_that_dies_while_the_job_runs_finds_it_again(dies: Run) -> None:
+@pytest.fixture
+def once(runs: tuple[Run, Run]) -> Run:
+    return runs[0]
+
+
+@pytest.fixture
+def marked_run(runs: tuple[Run, Run]) -> Run:
+    return runs[1]
+
+
+def test_a_worker_that_dies_while_the_job_runs_finds_it_again(once: Run) -> None:
     task = "while_running"
-    dies.until_it_runs(task)
-    worker = _worker(dies, task)
+    once.until_it_runs(task)
+    worker = _worker(once, task)
     for process in (*worker.children(recursive=True), worker):
         process.kill()
-    dies.let_go(task)
-    dies.until(task, "success")
-    assert dies.result(task) == {"runs": 1, "rows": 100}
-    assert dies.job_states(task) == ["SUCCEEDED"]
+    once.let_go(task)
+    once.until(task, "success")
+    assert once.result(task) == {"runs": 1, "rows": 100}
+    assert once.job_states(task) == ["SUCCEEDED"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_worker_that_dies_between_the_answer_and_the_note_finds_its_job(dies: Run, mode: str) -> None:
+def test_a_worker_that_dies_between_the_answer_and_the_note_finds_its_job(once: Run, mode: str) -> None:
     task = f"after_submit_{mode}"
-    dies.until_it_runs(task)
-    eventually((dies.folder / f"spark.{task}.died").exists)
-    dies.let_go(task)
-    dies.until(task, "success")
-    assert dies.result(task) == {"runs": 1, "rows": 100}
-    assert dies.job_states(task) == ["SUCCEEDED"]
+    once.until_it_runs(task)
+    eventually((once.folder / f"spark.{task}.died").exists)
+    once.let_go(task)
+    once.until(task, "success")
+    assert once.result(task) == {"runs": 1, "rows": 100}
+    assert once.job_states(task) == ["SUCCEEDED"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_worker_that_dies_before_it_reports_keeps_the_result(dies: Run, mode: str) -> None:
+def test_a_worker_that_dies_before_it_reports_keeps_the_result(once: Run, mode: str) -> None:
     task = f"before_reporting_{mode}"
-    dies.let_go(task)
-    dies.until(task, "success")
-    assert (dies.folder / f"spark.{task}.died").exists()
-    assert dies.result(task) == {"runs": 1, "rows": 100}
-    assert dies.job_states(task) == ["SUCCEEDED"]
+    once.let_go(task)
+    once.until(task, "success")
+    assert (once.folder / f"spark.{task}.died").exists()
+    assert once.result(task) == {"runs": 1, "rows": 100}
+    assert once.job_states(task) == ["SUCCEEDED"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_retry_after_a_failed_job_starts_one_more(dies: Run, mode: str) -> None:
+def test_a_retry_after_a_failed_job_starts_one_more(once: Run, mode: str) -> None:
     task = f"fails_once_{mode}"
-    dies.let_go(task)
-    dies.until(task, "success")
-    assert dies.result(task) == {"runs": 2, "rows": 100}
-    assert dies.job_states(task) == ["FAILED", "SUCCEEDED"]
-    assert "run 1 was told to fail" in dies.stack.api.log(dies.dag_id, dies.run_id, f"spark.{task}", 1)
+    once.let_go(task)
+    once.until(task, "success")
+    assert once.result(task) == {"runs": 2, "rows": 100}
+    assert once.job_states(task) == ["FAILED", "SUCCEEDED"]
+    assert "run 1 was told to fail" in once.stack.api.log(once.dag_id, once.run_id, f"spark.{task}", 1)
 
 
-def test_nothing_is_left_of_the_run_whose_workers_died(dies: Run) -> None:
-    assert dies.stack.api.wait_for_run(dies.dag_id, dies.run_id) == "success"
-    dies.assert_nothing_is_left()
-
-
-def test_a_cleared_task_runs_once_more(start: Start) -> None:
-    run = start("cleared")
-    tasks = ("done", "done_deferred")
-    run.let_go(*tasks)
+def test_a_cleared_task_runs_once_more(once: Run) -> None:
+    tasks = [f"cleared_{mode}" for mode in MODES]
+    once.let_go(*tasks)
     for task in tasks:
-        run.until(task, "success")
-        assert run.result(task) == {"runs": 1, "rows": 100}
-    run.stack.api.clear(run.dag_id, run.run_id, *(f"spark.{task}" for task in tasks))
+        once.until(task, "success")
+        assert once.result(task) == {"runs": 1, "rows": 100}
+    once.stack.api.clear(once.dag_id, once.run_id, *(f"spark.{task}" for task in tasks))
     for task in tasks:
-        run.until_it_runs(task, 2)
-        run.until(task, "success")
-        assert run.result(task) == {"runs": 2, "rows": 100}
-        assert run.job_states(task) == ["SUCCEEDED", "SUCCEEDED"]
-    run.let_go("holds")
-    assert run.stack.api.wait_for_run(run.dag_id, run.run_id) == "success"
-    run.assert_nothing_is_left()
+        once.until_it_runs(task, 2)
+        once.until(task, "success")
+        assert once.result(task) == {"runs": 2, "rows": 100}
+        assert once.job_states(task) == ["SUCCEEDED", "SUCCEEDED"]
 
 
-def test_a_task_that_a_user_marks_failed_has_its_job_cancelled(start: Start) -> None:
-    run = start("marked_task")
-    for task in MODES:
-        run.until_it_runs(task)
-    run.until("deferred", "deferred")
-    for task in MODES:
-        run.stack.api.mark_task(run.dag_id, run.run_id, f"spark.{task}", "failed")
-    _assert_cancelled(run)
-    assert run.stack.api.wait_for_run(run.dag_id, run.run_id) == "failed"
-    run.assert_nothing_is_left()
-
-
-def test_a_run_that_a_user_marks_failed_has_its_jobs_cancelled(start: Start) -> None:
-    run = start("marked_run")
-    for task in MODES:
-        run.until_it_runs(task)
-    run.until("deferred", "deferred")
-    run.stack.api.mark_run(run.dag_id, run.run_id, "failed")
-    _assert_cancelled(run)
-    run.assert_nothing_is_left()
-
-
-def test_a_triggerer_that_dies_and_comes_back_loses_and_cancels_nothing(start: Start) -> None:
-    run = start("triggerer")
-    run.until_it_runs("waits")
-    run.until("waits", "deferred")
-    run.stack.restart("triggerer")
-    assert psutil.pid_exists(run.runs("waits")[0])
-    run.let_go("waits")
-    run.until("waits", "success")
-    assert run.result("waits") == {"runs": 1, "rows": 100}
-    assert run.job_states("waits") == ["SUCCEEDED"]
-    assert run.stack.api.wait_for_run(run.dag_id, run.run_id) == "success"
-    run.assert_nothing_is_left()
-
-
-def test_the_drivers_log_is_in_the_tasks_log(dies: Run) -> None:
+def test_a_task_that_a_user_marks_failed_has_its_job_cancelled(once: Run) -> None:
+    _until_both_wait(once)
     for mode in MODES:
-        assert f"fails_once_{mode}: run 1" in dies.stack.api.log(dies.dag_id, dies.run_id, f"spark.fails_once_{mode}", 1)
+        once.stack.api.mark_task(once.dag_id, once.run_id, f"spark.marked_{mode}", "failed")
+    _assert_cancelled(once)
+
+
+def test_a_run_that_a_user_marks_failed_has_its_jobs_cancelled(marked_run: Run) -> None:
+    _until_both_wait(marked_run)
+    marked_run.stack.api.mark_run(marked_run.dag_id, marked_run.run_id, "failed")
+    _assert_cancelled(marked_run)
+    marked_run.assert_nothing_is_left()
+
+
+def test_a_triggerer_that_dies_and_comes_back_loses_and_cancels_nothing(once: Run) -> None:
+    task = "outlives_triggerer"
+    once.until_it_runs(task)
+    once.until(task, "deferred")
+    once.stack.restart("triggerer")
+    assert psutil.pid_exists(once.runs(task)[0])
+    once.let_go(task)
+    once.until(task, "success")
+    assert once.result(task) == {"runs": 1, "rows": 100}
+    assert once.job_states(task) == ["SUCCEEDED"]
+
+
+def test_nothing_is_left_of_the_run(once: Run) -> None:
+    assert once.stack.api.wait_for_run(once.dag_id, once.run_id) == "failed"  # as two of its tasks were marked
+    once.assert_nothing_is_left()
+
+
+def test_the_drivers_log_is_in_the_tasks_log(once: Run) -> None:
+    for mode in MODES:
+        assert f"fails_once_{mode}: run 1" in once.stack.api.log(once.dag_id, once.run_id, f"spark.fails_once_{mode}", 1)
+
+
+def _until_both_wait(run: Run) -> None:
+    for mode in MODES:
+        run.until_it_runs(f"marked_{mode}")
+    run.until("marked_deferred", "deferred")
 
 
 def _assert_cancelled(run: Run) -> None:
-    for task in MODES:
+    for task in (f"marked_{mode}" for mode in MODES):
         (pid,) = run.runs(task)
         eventually(partial(_is_gone, pid), within=60)
         eventually(partial(_has_one_cancelled_job, run, task), within=60)
@@ -151,13 +153,12 @@ def _worker(run: Run, task: str) -> psutil.Process:
     raise AssertionError(f"{task} has no process")
 
 
-def test_no_canary_is_shown(start: Start) -> None:
-    run = start("dies")
+def test_no_canary_is_shown(once: Run) -> None:
     told = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             told.append((str(process.pid), " ".join(process.cmdline())))
-    for path in (path for folder in (run.stack.home, run.root, run.folder) for path in folder.rglob("*")):
+    for path in (path for folder in (once.stack.home, once.root, once.folder) for path in folder.rglob("*")):
         if path.is_file() and path.suffix != ".jsa":
             told.append((str(path), path.read_bytes().decode("utf-8", errors="replace")))
     assert len(told) > 100

@@ -28,7 +28,8 @@ from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState
 from tests.processes import assert_nothing_runs, eventually, listening, processes_of
 
 CANARY = "canary-40c2-never-shown"
-SMALL = {"driver": Node(cores=2, memory="1g"), "idle_timeout": 120}
+# No limit that a slow machine reaches between two tests; one that ends what a killed pytest leaves.
+SMALL = {"driver": Node(cores=2, memory="1g"), "idle_timeout": None, "max_lifetime": 1800}
 COUNT = """
 import json, os
 from pyspark.sql import SparkSession
@@ -230,45 +231,59 @@ def test_a_program_that_is_not_there_is_refused_before_anything_runs(single: Clu
         single.backend.submit(single.id, plan, token=uuid.uuid4().hex[:24])
 
 
-def test_workers_run_connect_and_classic_programs_side_by_side(root: Path) -> None:
+@pytest.fixture(scope="module")
+def two_workers(root: Path) -> Iterator[Cluster]:
     cluster = Cluster(root, workers=2, worker=Node(cores=1, memory="512m")).ready()
-    try:
-        where = COUNT.replace(
-            "spark.range(1000).count()",
-            "spark.range(1000).repartition(8).rdd.map(lambda _: __import__('os').getpid()).distinct().count()",
-        )
-        both = {"spark.scheduler.minRegisteredResourcesRatio": "1.0"}  # begin when both executors are there
-        classic, connect = cluster.start(where, api="classic", spark_conf=both), cluster.start(COUNT)
-        assert cluster.ended(connect).result == 1000
-        assert cluster.ended(classic).result >= 2, cluster.log(classic)
-        executors = [line for line in map(_line, processes_of(cluster.folder)) if "CoarseGrainedExecutorBackend" in line]
-        assert len(executors) >= 2
-        secret = _property(cluster, "spark.authenticate.secret")
-        assert not [line for line in map(_line, processes_of(cluster.folder)) if secret in line]
-        assert not _rest_ports(cluster)
-    finally:
-        cluster.end()
+    yield cluster
+    cluster.end()
 
 
-def test_a_killed_supervisor_takes_everything_with_it(root: Path) -> None:
-    cluster = Cluster(root).ready()
-    job = cluster.start("import subprocess\nsubprocess.run(['sleep', '4322'])")
-    eventually(lambda: [line for line in map(_line, processes_of(cluster.folder)) if "4322" in line])
-    cluster.supervisor().send_signal(signal.SIGKILL)
-    eventually(lambda: cluster.status.state is ClusterState.FAILED)
-    assert_nothing_runs(cluster.folder, within=10)
-    assert "killed by signal 9" in cluster.status.message
-    assert cluster.look(job).state is JobState.FAILED
-    assert not (cluster.folder / "scratch").exists()
+def test_workers_run_connect_and_classic_programs_side_by_side(two_workers: Cluster) -> None:
+    where = COUNT.replace(
+        "spark.range(1000).count()",
+        "spark.range(1000).repartition(4).rdd.map(lambda _: __import__('os').getpid()).distinct().count()",
+    )
+    both = {"spark.scheduler.minRegisteredResourcesRatio": "1.0"}  # begin when both executors are there
+    classic, connect = two_workers.start(where, api="classic", spark_conf=both), two_workers.start(COUNT)
+    assert two_workers.ended(connect).result == 1000
+    assert two_workers.ended(classic).result >= 2, two_workers.log(classic)
+    executors = [line for line in map(_line, processes_of(two_workers.folder)) if "CoarseGrainedExecutorBackend" in line]
+    assert len(executors) >= 2
+    secret = _property(two_workers, "spark.authenticate.secret")
+    assert not [line for line in map(_line, processes_of(two_workers.folder)) if secret in line]
+    assert not _rest_ports(two_workers)
 
 
-def test_a_killed_guard_ends_the_cluster_in_order(root: Path) -> None:
-    cluster = Cluster(root).ready()
-    guard = cluster.supervisor().parent()
+def test_a_killed_guard_ends_the_cluster_in_order(two_workers: Cluster) -> None:
+    guard = two_workers.supervisor().parent()
     assert guard is not None
     guard.send_signal(signal.SIGKILL)
-    eventually(lambda: cluster.status.state is ClusterState.TERMINATED)
-    assert_nothing_runs(cluster.folder, within=10)
+    eventually(lambda: two_workers.status.state is ClusterState.TERMINATED)
+    assert_nothing_runs(two_workers.folder, within=10)
+
+
+@pytest.fixture(scope="module")
+def other(root: Path) -> Iterator[Cluster]:
+    cluster = Cluster(root).ready()
+    yield cluster
+    cluster.end()
+
+
+def test_clusters_live_side_by_side(other: Cluster, single: Cluster) -> None:
+    assert other.status.connect_url != single.status.connect_url
+    assert [cluster.run(COUNT).result for cluster in (other, single)] == [1000, 1000]
+
+
+def test_a_killed_supervisor_takes_everything_with_it_but_other_clusters(other: Cluster, single: Cluster) -> None:
+    job = other.start("import subprocess\nsubprocess.run(['sleep', '4322'])")
+    eventually(lambda: [line for line in map(_line, processes_of(other.folder)) if "4322" in line])
+    other.supervisor().send_signal(signal.SIGKILL)
+    eventually(lambda: other.status.state is ClusterState.FAILED)
+    assert_nothing_runs(other.folder, within=10)
+    assert "killed by signal 9" in other.status.message
+    assert other.look(job).state is JobState.FAILED
+    assert not (other.folder / "scratch").exists()
+    assert single.run(COUNT).result == 1000
 
 
 def test_a_killed_driver_fails_the_cluster_and_its_jobs(root: Path) -> None:
@@ -293,16 +308,6 @@ def test_a_taken_port_is_told(root: Path) -> None:
     assert_nothing_runs(cluster.folder)
 
 
-def test_clusters_live_side_by_side(root: Path, single: Cluster) -> None:
-    other = Cluster(root).ready()
-    try:
-        assert other.status.connect_url != single.status.connect_url
-        assert [cluster.run(COUNT).result for cluster in (other, single)] == [1000, 1000]
-    finally:
-        other.end()
-    assert single.run(COUNT).result == 1000
-
-
 def test_a_cluster_that_has_no_jdk_is_refused_at_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(ConfigurationError, match=r"JAVA_HOME: got .* which has no bin/java"):
@@ -323,12 +328,14 @@ def test_an_archive_that_cannot_be_read_does_no_harm(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, root: Path) -> Iterator[Path]:
+    """A disk of 2 MiB; the class-data archive, which would not fit, is elsewhere."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip("mounting a small disk takes privileges that this user lacks")
+    (disk / "cache").symlink_to(make_folder(root / "cache").resolve())
     yield disk
     subprocess.run(["umount", "-l", disk], check=True)
 

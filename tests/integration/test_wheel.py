@@ -9,31 +9,52 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AIRFLOWS = ("3.1", "3.3")
 BUNDLE = "airflow_ml_provider.bundles.ready_made.ReadyMadeDagBundle"
-TESTED = {"3.1": (), "3.3": ("test_jobs.py", "test_once.py", "test_provider_info.py")}
-"""Files of tests/airflow: all on 3.1; on the version that every other test runs on, those that show that the wheel is whole."""
+TESTED = {"3.1": ("--ignore-glob=*_mlflow.py", "."), "3.3": ("test_jobs.py", "test_provider_info.py")}
+"""Of tests/airflow: on 3.1 what needs no extra; on the version that every other test runs on, what shows that the wheel is whole."""
+COMMANDS = (
+    ("providers", "list", "--output", "json"),
+    ("providers", "get", "airflow-ml-provider", "--full", "--output", "json"),
+    ("db", "migrate"),
+    ("dags", "reserialize"),
+    ("dags", "list-import-errors", "--output", "json"),
+    ("dags", "list", "--output", "json"),
+)
+ONE_BY_ONE = """
+import json, sys
+from airflow.__main__ import main
+for number, command in enumerate(json.loads(sys.argv[1])):
+    print(f"\\n== {number}", flush=True)
+    sys.argv = ["airflow", *command]
+    main()
+"""
+"""Airflow's command line in one process: each process of its own would import Airflow anew."""
 
 
 @dataclass(frozen=True)
 class Installed:
     """An environment with the wheel in it.
 
+    :param version: of Airflow, its first two numbers.
     :param home: its AIRFLOW_HOME.
     """
 
+    version: str
     python: Path
     home: Path
 
-    def airflow(self, *command: str) -> str:
-        """What an ``airflow`` command prints, with the bundle as the only source of DAGs."""
+    def airflow(self, *commands: Sequence[str]) -> list[str]:
+        """What each ``airflow`` command prints, with the bundle as the only source of DAGs."""
         bundles = json.dumps([{"name": "ready_made", "classpath": BUNDLE, "kwargs": {}}])
         settings = {
             "AIRFLOW_HOME": str(self.home),
@@ -42,53 +63,72 @@ class Installed:
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(self.home / "bundles"),
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         }
-        return self.run("airflow", *command, cwd=self.home, **settings)
+        printed = self.run("-c", ONE_BY_ONE, json.dumps(commands), cwd=self.home, **settings)
+        return re.split(r"^== \d+$", printed, flags=re.MULTILINE)[1:]
 
-    def run(self, *command: str, cwd: Path, **settings: str) -> str:
-        """What ``python -m command`` prints, run away from the repository."""
+    def run(self, *args: str, cwd: Path, **settings: str) -> str:
+        """What ``python args`` prints, run away from the repository."""
         kept = ("HOME", "LANG", "JAVA_HOME", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "TMPDIR")
         env = {name: os.environ[name] for name in kept if name in os.environ}
         env |= {"PATH": os.pathsep.join((str(self.python.parent), os.environ["PATH"])), **settings}
-        call = [str(self.python), "-m", *command]
-        done = subprocess.run(call, env=env, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
-        assert not done.returncode, f"{' '.join(call)}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
-        return done.stdout
+        return _printed([str(self.python), *args], env=env, cwd=cwd)
+
+    def test(self, *args: str, folder: Path) -> None:
+        """Run tests of tests/airflow, copied into a new folder."""
+        tests = folder / "tests"
+        shutil.copytree(ROOT / "tests" / "airflow", tests)
+        self.run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *args, cwd=tests)
+
+    def install(self, *wanted: str) -> None:
+        """Install what the constraints of its Airflow allow."""
+        _printed([_uv(), "pip", "install", "--quiet", "--link-mode", "hardlink", *self._where, *wanted])
+
+    def would_install(self, *wanted: str) -> None:
+        """Resolve the same and install nothing."""
+        _printed([_uv(), "pip", "install", "--quiet", "--dry-run", *self._where, *wanted])
+
+    @property
+    def _where(self) -> tuple[str, ...]:
+        constraints = ROOT / "constraints" / f"airflow-{self.version}.txt"
+        return "--python", str(self.python), "-c", str(constraints)
+
+
+def _printed(command: Sequence[str], **kwargs: Any) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, **kwargs)
+    assert not done.returncode, f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    return done.stdout
+
+
+def _uv() -> str:
+    found = shutil.which("uv", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+    assert found, "uv is in the dependency group dev"
+    return found
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built wheel."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert not done.returncode, done.stdout + done.stderr
+    _printed([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)])
     (found,) = folder.glob("*.whl")
     return found
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Installed]:
-    """The environments, made side by side."""
+    """The environments, made side by side: Airflow and the wheel, without any extra."""
     root = tmp_path_factory.mktemp("installed")
     with ThreadPoolExecutor(len(AIRFLOWS)) as pool:
         return dict(zip(AIRFLOWS, pool.map(lambda airflow: _install(wheel, root / airflow, airflow), AIRFLOWS), strict=True))
 
 
 def _install(wheel: Path, folder: Path, airflow: str) -> Installed:
-    uv = shutil.which("uv", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
-    assert uv, "uv is in the dependency group dev"
-    python = folder / "venv" / "bin" / "python"
-    constraints = ROOT / "constraints" / f"airflow-{airflow}.txt"
-    wanted = [f"{wheel}[all]", "apache-airflow", "pytest", "-c", str(constraints)]
-    for command in (
-        [uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv")],
-        [uv, "pip", "install", "--quiet", "--link-mode", "hardlink", "--python", str(python), *wanted],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert not done.returncode, done.stderr
+    _printed([_uv(), "venv", "--quiet", "--python", sys.executable, str(folder / "venv")])
     home = folder / "home"
     home.mkdir()
-    return Installed(python, home)
+    made = Installed(airflow, folder / "venv" / "bin" / "python", home)
+    made.install(str(wheel), "apache-airflow", "pytest")
+    return made
 
 
 @pytest.fixture(params=AIRFLOWS)
@@ -107,28 +147,27 @@ def test_the_wheel_holds_the_package_and_the_dags_and_nothing_else(wheel: Path) 
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".orig"))]
 
 
-def test_airflow_lists_the_provider(there: Installed) -> None:
-    listed = json.loads(_json(there.airflow("providers", "list", "--output", "json")))
-    assert "airflow-ml-provider" in {item["package_name"] for item in listed}
-    details = there.airflow("providers", "get", "airflow-ml-provider", "--full", "--output", "json")
+def test_airflow_lists_the_provider_and_parses_the_bundles_dags(there: Installed) -> None:
+    providers, details, _, _, errors, dags = there.airflow(*COMMANDS)
+    assert "airflow-ml-provider" in {item["package_name"] for item in json.loads(_json(providers))}
     for name in ("spark_cluster", "mlflow", "spark_job", "SparkUILink"):
         assert name in details
+    assert _json(errors) == "[]"
+    assert ("flight_delays", "ready_made") in {(item["dag_id"], item["bundle_name"]) for item in json.loads(_json(dags))}
 
 
-def test_the_bundles_dags_parse(there: Installed) -> None:
-    there.airflow("db", "migrate")
-    there.airflow("dags", "reserialize")
-    assert _json(there.airflow("dags", "list-import-errors", "--output", "json")) == "[]"
-    listed = json.loads(_json(there.airflow("dags", "list", "--output", "json")))
-    assert [(item["dag_id"], item["bundle_name"]) for item in listed] == [("flight_delays", "ready_made")]
+def test_every_extra_can_be_installed(there: Installed, wheel: Path) -> None:
+    there.would_install(f"{wheel}[all,jdk]")
 
 
-@pytest.mark.parametrize("airflow", AIRFLOWS)
-def test_the_memory_backends_tests_pass(installed: dict[str, Installed], airflow: str, tmp_path: Path) -> None:
-    tests = tmp_path / "tests"
-    shutil.copytree(ROOT / "tests" / "airflow", tests)
-    files = [str(tests / name) for name in TESTED[airflow]] or [str(tests)]
-    installed[airflow].run("pytest", "-q", "-x", "-p", "no:cacheprovider", *files, cwd=tmp_path)
+def test_the_memory_backends_tests_pass(there: Installed, tmp_path: Path) -> None:
+    there.test(*TESTED[there.version], folder=tmp_path)
+
+
+@pytest.mark.soak
+def test_all_the_memory_backends_tests_pass_with_every_extra(there: Installed, wheel: Path, tmp_path: Path) -> None:
+    there.install(f"{wheel}[all]")
+    there.test(".", folder=tmp_path)
 
 
 def _json(text: str) -> str:
