@@ -137,7 +137,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Spark cluster",
-                "python-modules": [f"{package}.operators.spark_cluster", f"{package}.operators.spark_job"],
+                "python-modules": [f"{package}.operators.{name}" for name in ("janitor", "spark_cluster", "spark_job")],
             },
             {"integration-name": "MLflow", "python-modules": [f"{package}.operators.mlflow"]},
             {"integration-name": "Mount", "python-modules": [f"{package}.operators.mount", f"{package}.operators.copy"]},

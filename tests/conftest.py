@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from collections.abc import Iterator
@@ -11,11 +12,20 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from airflow_ml_provider.backends.local.archive import Archive
+from airflow_ml_provider.backends.local.backend import LocalBackend
+from airflow_ml_provider.backends.local.java import find_jdk, with_shim
+from airflow_ml_provider.backends.local.layout import make_folder
+from airflow_ml_provider.backends.local.supervisor import spark_home
+from airflow_ml_provider.core.spec import ClusterSpec
+from airflow_ml_provider.core.state import ClusterState
+from tests.processes import eventually
 from tests.servers.azurite import BlobServer
 from tests.servers.azurite import azurite as run_azurite
 from tests.servers.seaweedfs import S3Server
 from tests.servers.seaweedfs import seaweedfs as run_seaweedfs
 
+ROOT = Path(__file__).resolve().parents[1]
 # The longest first, so that nothing long is left for one process at the end.
 _ORDER = ("e2e", "test_wheel.py", "test_local_cluster.py", "contract", "airflow")
 
@@ -24,6 +34,8 @@ for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "
 # Without it every process that tests start compiles all of Airflow anew: three seconds and more each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# The JVMs of tests live for seconds: what the second compiler gains later, it costs now.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost")))
 os.environ["no_proxy"] = os.environ["NO_PROXY"]
 
@@ -47,14 +59,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 @pytest.fixture(scope="session")
 def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the local backend's clusters; the class-data archive in it is made once for all of pytest's processes."""
-    root = tmp_path_factory.getbasetemp() / "spark"
-    root.mkdir(mode=0o700, exist_ok=True)
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = tmp_path_factory.getbasetemp().parent / "spark-cache"
-        shared.mkdir(mode=0o700, exist_ok=True)
-        (root / "cache").symlink_to(shared)
+    """The folder of the local backend's clusters, with a class-data archive that all runs on this machine share."""
+    root = make_folder(tmp_path_factory.getbasetemp() / "spark")
+    cache = make_folder(ROOT / ".cache" / "spark")
+    (root / "cache").symlink_to(cache)
+    with (cache / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not Archive(cache, with_shim(find_jdk(), cache), spark_home()).readable():
+            _make_archive(LocalBackend(root))
     return root
+
+
+def _make_archive(backend: LocalBackend) -> None:
+    """A throw-away cluster, which leaves the archive as it ends."""
+    made = backend.create(backend.plan_cluster(ClusterSpec(driver={"memory": "1g"})), token="archive")
+    for state in (ClusterState.RUNNING, ClusterState.TERMINATED):
+        eventually(lambda state=state: backend.describe([made])[made].state in (state, ClusterState.FAILED), within=240)
+        backend.terminate(made)
 
 
 @pytest.fixture(scope="session")
