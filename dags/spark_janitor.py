@@ -17,7 +17,7 @@ with DAG(
     tags=["spark"],
     params={
         "connection": Param("spark_cluster_default", type="string", description="Whose clusters"),
-        "dry_run": Param(False, type="boolean", description="Only say which"),
+        "report_only": Param(False, type="boolean", description="Only say which"),
     },
 ) as dag:
-    EndOrphanedClustersOperator(task_id="end", spark_conn_id="{{ params.connection }}", dry_run="{{ params.dry_run }}")
+    EndOrphanedClustersOperator(task_id="end", spark_conn_id="{{ params.connection }}", report_only="{{ params.report_only }}")

@@ -28,22 +28,22 @@ class EndOrphanedClustersOperator(BaseOperator):
     service. Where two of them have runs of the same names, give each a service account of its own.
 
     :param spark_conn_id: the connection whose service is looked at. Templated.
-    :param dry_run: only say which. Templated.
+    :param report_only: only say which. Templated.
     """
 
-    template_fields: Sequence[str] = ("spark_conn_id", "dry_run")
+    template_fields: Sequence[str] = ("spark_conn_id", "report_only")
     ui_color = "#f4e3c1"
 
-    def __init__(self, *, spark_conn_id: str = DEFAULT_CONN_ID, dry_run: bool | str = False, **kwargs: Any) -> None:
+    def __init__(self, *, spark_conn_id: str = DEFAULT_CONN_ID, report_only: bool | str = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spark_conn_id = spark_conn_id
-        self.dry_run = dry_run
+        self.report_only = report_only
 
     def execute(self, context: Context) -> list[str]:
         with final_errors():
             hook = SparkClusterHook(self.spark_conn_id)
             backend = hook.backend
-        only_say = str(self.dry_run).lower() == "true"
+        only_say = str(self.report_only).lower() == "true"
         found = []
         for cluster in self._orphans(context, backend):
             handle = str(Handle(backend.name, self.spark_conn_id, cluster.id))

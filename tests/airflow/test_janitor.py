@@ -20,7 +20,7 @@ def test_it_ends_what_outlived_its_run_and_nothing_else(run, service):
     service.clusters |= {id_: replace(made, jobs={}, plan={**made.plan, "tags": tags[id_]}) for id_ in tags}
     with DAG("janitor", schedule=None) as dag:
         create = CreateSparkClusterOperator(task_id="create")
-        look = EndOrphanedClustersOperator(task_id="look", dry_run="{{ 'True' }}")
+        look = EndOrphanedClustersOperator(task_id="look", report_only="{{ 'True' }}")
         end = EndOrphanedClustersOperator(task_id="end", spark_conn_id="spark_cluster_default")
         create >> look >> end
     done = run(dag)

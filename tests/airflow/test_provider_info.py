@@ -10,7 +10,6 @@ from pathlib import Path
 
 import airflow
 import jsonschema
-import pytest
 
 from airflow_ml_provider.get_provider_info import get_provider_info
 
