@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +51,7 @@ class S3Server:
 def seaweedfs() -> Iterator[S3Server]:
     """A server of one's own, gone at the end."""
     ports = dict(zip(("master", "volume", "filer"), zip(*[iter(free_ports(6))] * 2, strict=False), strict=True))
-    (s3,) = free_ports(1)
+    s3, s3_grpc = free_ports(2)
     server = S3Server(f"http://{LOOPBACK}:{s3}")
     keys = [{"accessKey": server.key, "secretKey": server.secret}]
     allowed = {"identities": [{"name": "test", "credentials": keys, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}
@@ -66,6 +66,7 @@ def seaweedfs() -> Iterator[S3Server]:
                 "-filer",
                 "-s3",
                 f"-s3.port={s3}",
+                f"-s3.port.grpc={s3_grpc}",  # else ten thousand above, where there may be no port
                 f"-s3.config={config.name}",
             ),
             *(
@@ -81,21 +82,18 @@ def seaweedfs() -> Iterator[S3Server]:
 
 
 def _until_it_writes(server: S3Server) -> None:
-    """It listens before its parts have found each other."""
+    """It listens before its parts have found each other, and resets or refuses connections meanwhile."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     deadline = time.monotonic() + 60
     while True:
         try:
             urllib.request.urlopen(f"{server.endpoint}/status", timeout=5).close()
-            server.make("ready")
+            with contextlib.suppress(ClientError):  # an earlier try has made it
+                server.make("ready")
             server.client().put_object(Bucket="ready", Key="x", Body=b"x")
-        except (urllib.error.URLError, _client_error()):
+        except (OSError, BotoCoreError, ClientError):
             assert time.monotonic() < deadline, "SeaweedFS does not take writes"
             time.sleep(0.1)
         else:
             return
-
-
-def _client_error() -> type[Exception]:
-    from botocore.exceptions import ClientError
-
-    return ClientError
