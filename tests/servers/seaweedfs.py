@@ -74,7 +74,7 @@ def seaweedfs() -> Iterator[S3Server]:
                 for name, pair in ports.items()
                 for kind, port in zip(("", ".grpc"), pair, strict=True)
             ),
-            *("-master.volumeSizeLimitMB=1024", "-volume.max=20", "-master.telemetry=false"),
+            *("-master.volumeSizeLimitMB=1024", "-volume.max=500", "-master.telemetry=false"),
         ]
         with running([str(Path(sys.prefix) / "bin" / "weed"), "server", *flags], s3):
             _until_it_writes(server)
