@@ -75,6 +75,12 @@ class MountFileSystem(AbstractFileSystem):  # type: ignore[misc]
         super().__init__(**options)
         self._opened: dict[str, tuple[DirFileSystem, bool]] = {}
 
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        """Without a leading slash too, which Airflow 3.1's universal-pathlib puts before a mount's name."""
+        found = super()._strip_protocol(path)
+        return found.lstrip("/") if isinstance(found, str) else found
+
     def place(self, path: str, *, writes: bool = False) -> _Place:
         """Where a path leads."""
         name, _, within = self._strip_protocol(path).partition("/")
