@@ -1,0 +1,285 @@
+"""``dbutils.fs``: through Hadoop where the driver's JVM is at hand, else on folders, and otherwise what Spark itself can read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from .errors import Missing
+
+_LINK = "spark.hadoop.fs.viewfs.mounttable.default.link./mnt/"
+_AS_FOLDER = "/dbfs/"
+
+
+class FileInfo(NamedTuple):
+    """One entry of a folder.
+
+    :param size: bytes; 0 for a folder.
+    :param modificationTime: milliseconds since 1970.
+    """
+
+    path: str
+    name: str
+    size: int
+    modificationTime: int = 0  # noqa: N815 - Databricks' name
+
+    def isDir(self) -> bool:  # noqa: N802 - Databricks' name
+        """True for a folder."""
+        return self.name.endswith("/")
+
+    def isFile(self) -> bool:  # noqa: N802 - Databricks' name
+        """True for a file."""
+        return not self.isDir()
+
+
+class MountInfo(NamedTuple):
+    """A mount point and what it leads to."""
+
+    mountPoint: str  # noqa: N815 - Databricks' name
+    source: str
+    encryptionType: str = ""  # noqa: N815 - Databricks' name
+
+
+class FileSystem:
+    """The commands of ``dbutils.fs``. A path without a scheme is one of ``dbfs:``."""
+
+    def __init__(self, spark: Any) -> None:
+        self._spark = spark
+
+    def ls(self, path: str) -> list[FileInfo]:
+        """The entries of a folder; :class:`FileNotFoundError` when there is none."""
+        return sorted(self._on(path, "ls").ls())
+
+    def head(self, path: str, max_bytes: int = 65536) -> str:
+        """The file's first bytes as text."""
+        return str(self._on(path, "head").head(max_bytes).decode("utf-8", errors="replace"))
+
+    def put(self, path: str, contents: str, overwrite: bool = False) -> bool:
+        """Write a text file; :class:`FileExistsError` when it is there and may not be replaced."""
+        self._on(path, "put").put(contents.encode(), overwrite)
+        return True
+
+    def mkdirs(self, path: str) -> bool:
+        """Make a folder and those above it."""
+        self._on(path, "mkdirs").mkdirs()
+        return True
+
+    def rm(self, path: str, recurse: bool = False) -> bool:
+        """Remove a file, or with ``recurse`` a folder and all in it. False when there is none."""
+        return bool(self._on(path, "rm").rm(recurse))
+
+    def cp(self, source: str, target: str, recurse: bool = False) -> bool:
+        """Copy a file, or with ``recurse`` a folder."""
+        self._on(source, "cp").copy(self._on(target, "cp"), recurse)
+        return True
+
+    def mv(self, source: str, target: str, recurse: bool = False) -> bool:
+        """Move a file, or with ``recurse`` a folder: a copy, then a removal."""
+        self.cp(source, target, recurse)
+        return self.rm(source, recurse)
+
+    def mounts(self) -> list[MountInfo]:
+        """The cluster's mounts."""
+        return [MountInfo(f"/mnt/{name}", source) for name, source in sorted(_mounts(self._spark).items())]
+
+    def refreshMounts(self) -> bool:  # noqa: N802 - Databricks' name
+        """Nothing to do: every job sees the mounts that its cluster was made with."""
+        return True
+
+    def mount(self, *_: Any, **__: Any) -> bool:
+        """Refused: mounts are declared with the cluster."""
+        raise Missing("dbutils.fs.mount: a cluster has the mounts that it was made with: declare it in SparkCluster(mounts=[…])")
+
+    unmount = updateMount = mount  # noqa: N815 - Databricks' name
+
+    def help(self, *_: str) -> None:
+        """Print the commands."""
+        print("dbutils.fs: ls, head, put, cp, mv, rm, mkdirs, mounts, refreshMounts")
+
+    def _on(self, path: str, command: str) -> _Folder | _Hadoop | _Readable:
+        uri = _with_scheme(path)
+        if (jvm := getattr(self._spark, "_jvm", None)) is not None:
+            return _Hadoop(self._spark, jvm, uri)
+        if local := _local_path(uri, self._spark):
+            return _Folder(uri, local)
+        return _Readable(self._spark, uri, command)
+
+
+class _Folder:
+    """A place that this machine has as a folder."""
+
+    def __init__(self, uri: str, path: Path) -> None:
+        self.uri = uri
+        self.path = path
+
+    def ls(self) -> list[FileInfo]:
+        if self.path.is_file():
+            return [self._info(self.path, self.uri)]
+        return [self._info(path, f"{self.uri.rstrip('/')}/{path.name}") for path in self.path.iterdir()]
+
+    def head(self, size: int) -> bytes:
+        with self.path.open("rb") as file:
+            return file.read(size)
+
+    def put(self, data: bytes, overwrite: bool) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("wb" if overwrite else "xb") as file:
+            file.write(data)
+
+    def mkdirs(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def rm(self, recurse: bool) -> bool:
+        if not self.path.exists():
+            return False
+        if self.path.is_dir() and recurse:
+            shutil.rmtree(self.path)
+        elif self.path.is_dir():
+            self.path.rmdir()
+        else:
+            self.path.unlink()
+        return True
+
+    def copy(self, target: Any, recurse: bool) -> None:
+        if not isinstance(target, _Folder):
+            raise Missing(f"dbutils.fs.cp: from {self.uri} to {target.uri} under Spark Connect: {_CLASSIC}")
+        if self.path.is_dir():
+            if not recurse:
+                raise IsADirectoryError(f"{self.uri}: is a folder: take recurse=True")
+            shutil.copytree(self.path, target.path, dirs_exist_ok=True)
+            return
+        to = target.path / self.path.name if target.path.is_dir() else target.path
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.path, to)
+
+    @staticmethod
+    def _info(path: Path, uri: str) -> FileInfo:
+        known = path.stat()
+        slash = "/" if path.is_dir() else ""
+        return FileInfo(uri + slash, path.name + slash, 0 if slash else known.st_size, int(known.st_mtime * 1000))
+
+
+class _Hadoop:
+    """A place that Hadoop's file systems open, in the driver's JVM."""
+
+    def __init__(self, spark: Any, jvm: Any, uri: str) -> None:
+        self.uri = uri
+        self._jvm = jvm
+        self.conf = spark._jsc.hadoopConfiguration()
+        self.path = jvm.org.apache.hadoop.fs.Path(uri)
+        self.fs = self.path.getFileSystem(self.conf)
+
+    def ls(self) -> list[FileInfo]:
+        return [self._info(status) for status in self.fs.listStatus(self.path)]
+
+    def head(self, size: int) -> bytes:
+        stream = self.fs.open(self.path)
+        try:
+            return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream, min(size, self._size())))
+        finally:
+            stream.close()
+
+    def put(self, data: bytes, overwrite: bool) -> None:
+        stream = self.fs.create(self.path, overwrite)
+        try:
+            stream.write(data)
+        finally:
+            stream.close()
+
+    def mkdirs(self) -> None:
+        self.fs.mkdirs(self.path)
+
+    def rm(self, recurse: bool) -> bool:
+        return bool(self.fs.delete(self.path, recurse))
+
+    def copy(self, target: Any, recurse: bool) -> None:
+        if self.fs.getFileStatus(self.path).isDirectory() and not recurse:
+            raise IsADirectoryError(f"{self.uri}: is a folder: take recurse=True")
+        self._jvm.org.apache.hadoop.fs.FileUtil.copy(self.fs, self.path, target.fs, target.path, False, self.conf)
+
+    def _size(self) -> int:
+        return int(self.fs.getFileStatus(self.path).getLen())
+
+    @staticmethod
+    def _info(status: Any) -> FileInfo:
+        slash = "/" if status.isDirectory() else ""
+        path = status.getPath()
+        return FileInfo(f"{path}{slash}", path.getName() + slash, int(status.getLen()), int(status.getModificationTime()))
+
+
+_CLASSIC = 'declare the notebook with api="classic", or read and write the place with Spark'
+
+
+class _Readable:
+    """A place that only the Spark Connect server opens: its files can be listed and read."""
+
+    def __init__(self, spark: Any, uri: str, command: str) -> None:
+        self.uri = uri
+        self._spark = spark
+        self._command = command
+
+    def ls(self) -> list[FileInfo]:
+        rows = self._files(recurse=True).select("path", "length", "modificationTime").collect()
+        base = self.uri.rstrip("/").partition(":")[2]
+        found: dict[str, FileInfo] = {}
+        for path, length, modified in rows:
+            below = unquote(str(path)).partition(base)[2].lstrip("/")
+            name, slash, _ = below.partition("/")
+            info = FileInfo(
+                f"{self.uri.rstrip('/')}/{name}{slash}", name + slash, 0 if slash else length, _milliseconds(modified)
+            )
+            found.setdefault(info.name, info)
+        return list(found.values())
+
+    def head(self, size: int) -> bytes:
+        row = self._files().selectExpr(f"substring(content, 1, {int(size)}) AS head").first()
+        if row is None:
+            raise FileNotFoundError(self.uri)
+        return bytes(row["head"])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise Missing(f"dbutils.fs.{self._command}: {self.uri} under Spark Connect: {_CLASSIC}")
+
+    def _files(self, *, recurse: bool = False) -> Any:
+        return self._spark.read.format("binaryFile").option("recursiveFileLookup", recurse).load(self.uri)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _with_scheme(path: str) -> str:
+    if path.startswith(_AS_FOLDER):
+        path = path.removeprefix("/dbfs")
+    if path.startswith("/"):
+        return f"dbfs:{path}"
+    if ":" not in path:
+        raise ValueError(f"dbutils.fs: got {path!r}: takes an absolute path, or one with a scheme such as dbfs:/mnt/name/…")
+    return path
+
+
+def _local_path(uri: str, spark: Any) -> Path | None:
+    """The folder that a URI leads to on this machine."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    if parts.scheme != "dbfs":
+        return None
+    path = PurePosixPath(os.path.normpath("/" + parts.path.lstrip("/")))
+    if path.parts[1:2] != ("mnt",) or len(path.parts) < 3:
+        return None
+    source = _mounts(spark).get(path.parts[2], "")
+    return Path(unquote(urlsplit(source).path), *path.parts[3:]) if source.startswith("file:") else None
+
+
+def _mounts(spark: Any) -> dict[str, str]:
+    """Each mount's source by name, from the mount table in the cluster's properties."""
+    known = spark.conf.getAll
+    known = known() if callable(known) else known
+    return {key.removeprefix(_LINK): str(value) for key, value in known.items() if key.startswith(_LINK)}

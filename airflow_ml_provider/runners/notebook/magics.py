@@ -1,0 +1,167 @@
+"""What the cells in other languages do. Each function takes the session and the cell's text without its magic."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import sql
+from .cells import run_target
+from .errors import Missing
+from .outputs import bundle_of, table_bundle
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_PACKAGES = "notebook-packages"
+_QUIET = ("matplotlib", "load_ext", "reload_ext", "autoreload", "config")
+_NO_INTERPRETER = "a notebook's session is Python's: move the cell to a program of its own"
+
+
+def run_sql(session: Session, text: str) -> None:
+    """Statement by statement; the last one's result is shown, and is ``_sqldf``."""
+    widgets = session.dbutils.widgets
+    result = None
+    for statement, _ in sql.runnable(text):
+        if found := sql.widget(statement):
+            getattr(widgets, found[0])(*found[1])
+            continue
+        statement, names = next(sql.statements(sql.with_widgets(statement, widgets.getAll())))
+        result = (
+            session.spark.sql(statement, args={name: widgets.get(name) for name in names})
+            if names
+            else session.spark.sql(statement)
+        )
+    if result is not None:
+        session.namespace["_sqldf"] = result
+        if result.columns:
+            session.recorder.data(bundle_of(result, session.recorder))
+
+
+def run_shell(session: Session, text: str) -> None:
+    """A Bash script; it fails the cell in Jupyter's notebooks, and in Databricks' with ``-e``."""
+    option, _, rest = text.lstrip().partition("\n") if text.lstrip().startswith("-e") else ("", "", text)
+    script = option.removeprefix("-e") + "\n" + rest if option else text
+    sys.stdout.flush()
+    code = subprocess.run(["bash", "-c", script], stdin=subprocess.DEVNULL, check=False).returncode
+    if code and (option or not session.notebook.databricks):
+        raise RuntimeError(f"%sh: the script ended with exit code {code}")
+    if code:
+        print(f"The script ended with exit code {code}.")
+
+
+def run_files(session: Session, text: str) -> None:
+    """``%fs``: one command of ``dbutils.fs`` as a shell writes it."""
+    words = shlex.split(text, comments=True)
+    if not words:
+        raise Missing("%fs: takes a command, such as ls /mnt/name")
+    command, recurse = words[0], any(word in ("-r", "--recurse", "-R") for word in words)
+    arguments = [word for word in words[1:] if not word.startswith("-")]
+    known = ("ls", "head", "put", "cp", "mv", "rm", "mkdirs", "mounts")
+    if command not in known:
+        raise Missing(f"%fs {command}: takes one of {', '.join(known)}")
+    result = getattr(session.dbutils.fs, command)(*arguments, **({"recurse": True} if recurse else {}))
+    if isinstance(result, list):
+        columns = list(result[0]._fields) if result else ["path"]
+        session.recorder.data(table_bundle(columns, [[str(value) for value in row] for row in result], session.recorder))
+    else:
+        print(result)
+
+
+def run_pip(_: Session, text: str) -> None:
+    """``%pip``: installs into a folder of this job, so that neither other jobs nor the machine's own Python change."""
+    for line in text.splitlines():
+        words = [os.path.expandvars(word) for word in shlex.split(line.strip().removeprefix("%pip"), comments=True)]
+        if words:
+            _pip(words)
+
+
+def _pip(words: list[str]) -> None:
+    if words[0] == "uninstall":
+        raise Missing("%pip uninstall: the cluster's own libraries stay: install the version that you need beside them")
+    target = Path.cwd() / _PACKAGES
+    into = ["--target", str(target), "--upgrade"] if words[0] == "install" else []
+    done = subprocess.run([*_installer(), words[0], *into, *words[1:]], stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise RuntimeError(f"%pip {' '.join(words)}: ended with exit code {done.returncode}")
+    if into and str(target) not in sys.path:
+        sys.path.insert(0, str(target))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH"))))
+    importlib.invalidate_caches()
+
+
+def _installer() -> list[str]:
+    if find_spec("pip"):
+        return [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    beside = Path(sys.executable).with_name("uv")
+    if uv := (str(beside) if beside.exists() else shutil.which("uv")):
+        return [uv, "pip"]
+    raise Missing(f"%pip: {sys.executable} has no pip: give the job libraries=[…]")
+
+
+def run_other(session: Session, text: str) -> None:
+    """``%run``: the cells of another notebook, among the names of this one."""
+    path, arguments = run_target(text)
+    session.include(path, arguments)
+
+
+def run_python(session: Session, text: str) -> None:
+    """Python."""
+    session.run_python(text)
+
+
+def run_markdown(_: Session, __: str) -> None:
+    """Text is shown as it is."""
+
+
+CELLS: dict[str, Callable[[Any, str], None]] = {
+    "fs": run_files,
+    "html": lambda session, text: session.recorder.data({"text/html": text}, said="(HTML)"),
+    "md": run_markdown,
+    "pip": run_pip,
+    "python": run_python,
+    "run": run_other,
+    "sh": run_shell,
+    "sql": run_sql,
+}
+
+
+def run_cell(session: Session, language: str, text: str) -> None:
+    """Run a cell; :class:`Missing` names a magic that is not there."""
+    if language in ("scala", "r"):
+        raise Missing(f"%{language}: {_NO_INTERPRETER}")
+    if language not in CELLS:
+        raise Missing(f"%{language}: no such magic: a cell takes {', '.join(f'%{name}' for name in CELLS)}")
+    CELLS[language](session, text)
+
+
+def run_line(session: Session, line: str) -> None:
+    """One line of a Python cell that begins with ``%`` or ``!``."""
+    if line.startswith("!"):
+        run_shell(session, line[1:])
+        return
+    word, _, rest = line.lstrip("%").partition(" ")
+    if word in ("time", "timeit"):
+        session.run_python(rest)
+    elif word == "cd":
+        os.chdir(rest.strip())
+    elif word == "env":
+        name, _, value = rest.partition("=")
+        os.environ[name.strip()] = value.strip()
+    elif word not in _QUIET:
+        run_cell(session, word, rest)
+
+
+def python_of(source: str) -> str:
+    """A cell's Python with its lines for IPython turned into calls; ``%%time`` and the like run what follows."""
+    source = re.sub(r"\A\s*%%(time|timeit|capture)\b[^\n]*\n", "", source)
+    return re.sub(r"^([^\S\n]*)([%!][^\n]*)$", lambda line: f"{line[1]}__line_magic__({line[2]!r})", source, flags=re.MULTILINE)

@@ -1,0 +1,159 @@
+"""One notebook as a job: run it, keep what it looked like, and hand back what it handed to ``exit``.
+
+The environment says the rest: ``AIRFLOW_ML_SECRETS`` (a JSON object of secrets by ``scope/key``, taken out at once),
+``AIRFLOW_ML_TASK_VALUES`` (task values by task), ``AIRFLOW_ML_RESULT`` and MLflow's own variables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import sys
+import time
+import types
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TextIO
+
+from .cells import NotebookText
+from .dbutils import Shared
+from .document import Ran, redact, to_html, to_ipynb
+from .errors import CellFailed, Missing
+from .kernel import KernelCellFailed, needs_kernel, run_in_kernel
+from .outputs import Recorder, captured, log_stream
+from .redaction import Redactor
+from .session import Library, Session, failure, with_parameters
+
+ARTIFACTS = "notebook"
+"""The folder of a run's artifacts that the executed notebook is kept in."""
+
+
+def main(request: Mapping[str, Any]) -> None:
+    """Run the notebook that a request names. :class:`SystemExit` with the failing cell when it fails.
+
+    :param request: ``notebook`` (its path among ``files``), ``files`` (``{"name": …, "text": …}`` by path), ``parameters``,
+        ``kernel``, ``folder`` (where modules beside the notebook are).
+    """
+    secrets = json.loads(os.environ.pop("AIRFLOW_ML_SECRETS", "{}"))
+    upstream = json.loads(os.environ.pop("AIRFLOW_ML_TASK_VALUES", "{}"))
+    redactor = Redactor(secrets.values())
+    _see(request.get("folder"))
+    library = Library(request["files"])
+    shared = Shared(None, secrets, upstream)
+    with log_stream() as log:
+        job = _Job(request, library, shared, redactor, log)
+        problem, handed_back = job.run()
+    job.keep(problem)
+    if problem:
+        raise SystemExit(redactor(problem))
+    _hand_back({"exit": handed_back, "task_values": shared.values}, redactor)
+
+
+class _Job:
+    def __init__(self, request: Mapping[str, Any], library: Library, shared: Shared, redactor: Redactor, log: TextIO) -> None:
+        self.path: str = request["notebook"]
+        self.request = request
+        self.library = library
+        self.shared = shared
+        self.redactor = redactor
+        self.recorder = Recorder(redactor, log)
+        self.notebook: NotebookText = library.read(self.path)
+        self.ran: list[Ran] = []
+        self.began = time.time()
+
+    def run(self) -> tuple[str, str | None]:
+        """What went wrong, if something did, and what the notebook handed back."""
+        kernel = needs_kernel(self.request.get("kernel"), self.notebook.kernel, self.notebook.language, self.notebook.databricks)
+        with captured(self.recorder):
+            try:
+                if not kernel:
+                    return "", self._here()
+                self._in_kernel(kernel)
+            except (CellFailed, Missing) as error:
+                return str(error), None
+        return "", None
+
+    def _here(self) -> str | None:
+        from pyspark.sql import SparkSession
+
+        self.shared.spark = SparkSession.builder.getOrCreate()
+        module = types.ModuleType("__main__")
+        sys.modules["__main__"] = module  # functions that go to executors are pickled whole, as from a script
+        session = Session(
+            self.shared, self.library, self.recorder, self.path, self.request.get("parameters") or {}, module.__dict__
+        )
+        try:
+            return session.run()
+        finally:
+            self.ran = session.ran
+
+    def _in_kernel(self, kernel: str) -> None:
+        cells = with_parameters(self.notebook, self.request.get("parameters") or {})
+        try:
+            self.ran = run_in_kernel(kernel, cells, self.recorder)
+        except KernelCellFailed as error:
+            self.ran = error.ran
+            raise CellFailed(failure(self.path, error.number, cells[error.number - 1], error)) from None
+
+    def keep(self, problem: str) -> None:
+        """Store the executed notebook as HTML and ``.ipynb`` with the MLflow run, or beside the job's result."""
+        redact(self.ran, self.redactor)
+        facts = {
+            "notebook": self.path,
+            "state": "failed" if problem else "succeeded",
+            "seconds": round(time.time() - self.began, 1),
+            "parameters": dict(self.request.get("parameters") or {}),
+            **{key.removeprefix("AIRFLOW_CTX_").lower(): value for key, value in os.environ.items() if key in _SHOWN},
+        }
+        name = posixpath.basename(self.path)
+        files = {
+            f"{name}.html": to_html(name, self.ran, facts),
+            f"{name}.ipynb": to_ipynb(self.ran, language=self.notebook.language, facts=facts),
+        }
+        try:
+            print(_store(files))
+        except Exception as error:  # noqa: BLE001 - what became of the notebook counts more
+            print(self.redactor(f"The executed notebook was not kept: {error}"), file=sys.stderr)
+
+
+_SHOWN = ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_TASK_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TRY_NUMBER")
+
+
+def _store(files: Mapping[str, str]) -> str:
+    """Keep files, and say where."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if run_id and find_spec("mlflow"):
+        from mlflow import MlflowClient
+
+        client = MlflowClient()
+        for name, text in files.items():
+            client.log_text(run_id, text, f"{ARTIFACTS}/{name}")
+        return f"The executed notebook is in {ARTIFACTS}/ of MLflow run {run_id}"
+    result = os.environ.get("AIRFLOW_ML_RESULT")
+    folder = (Path(result).parent if result else Path.cwd()) / ARTIFACTS
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return f"The executed notebook is in {folder}"
+
+
+def _hand_back(document: dict[str, Any], redactor: Redactor) -> None:
+    if path := os.environ.get("AIRFLOW_ML_RESULT"):
+        Path(path).write_text(json.dumps(_clean(document, redactor)), encoding="utf-8")
+
+
+def _clean(value: Any, redactor: Redactor) -> Any:
+    """A JSON value with every text in it redacted."""
+    if isinstance(value, str):
+        return redactor(value)
+    if isinstance(value, dict):
+        return {redactor(key): _clean(item, redactor) for key, item in value.items()}
+    return [_clean(item, redactor) for item in value] if isinstance(value, list) else value
+
+
+def _see(folder: str | None) -> None:
+    """Modules beside the notebook can be imported, where the driver has its folder."""
+    if folder and Path(folder).is_dir():
+        sys.path.insert(0, folder)

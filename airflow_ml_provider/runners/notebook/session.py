@@ -1,0 +1,216 @@
+"""Runs the cells of a notebook, one after the other, among the same names."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import linecache
+import posixpath
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .cells import Cell, NotebookText, read
+from .dbutils import DBUtils, Shared
+from .document import Ran
+from .errors import CellFailed, Missing, NotebookExit, Unavailable
+from .magics import python_of, run_cell, run_line
+from .outputs import Recorder, bundle_of, show_figures
+
+_CLASSIC = 'there is no SparkContext under Spark Connect: declare the notebook with api="classic"'
+_SOURCE_LINES = 30
+_DEEPEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The notebooks that were shipped.
+
+    :param files: file name and text by path; the paths are relative to one folder, without their ending.
+    """
+
+    files: Mapping[str, Mapping[str, str]]
+
+    def find(self, origin: str, path: str) -> str:
+        """The path of the notebook that ``origin`` calls ``path``."""
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(origin), path))
+        for found in (path, posixpath.splitext(path)[0]):
+            if found in self.files:
+                return found
+        known = ", ".join(sorted(self.files))
+        raise Missing(f"notebook {path!r}: was not shipped with the job ({known}): name it in the notebook's others=[…]")
+
+    def read(self, path: str) -> NotebookText:
+        """The notebook at a path."""
+        return read(self.files[path]["name"], self.files[path]["text"])
+
+
+@dataclass
+class Session:
+    """One notebook that runs.
+
+    :param path: of the notebook in the library.
+    :param deadline: when it has to have ended, on the monotonic clock.
+    """
+
+    shared: Shared
+    library: Library
+    recorder: Recorder
+    path: str
+    parameters: Mapping[str, Any]
+    namespace: dict[str, Any]
+    deadline: float | None = None
+    depth: int = 0
+    child: bool = False
+    ran: list[Ran] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.notebook = self.library.read(self.path)
+        given = {name: str(value) for name, value in self.parameters.items()}
+        self.dbutils = DBUtils(self.shared, self.path, given, self._run_child)
+        self.namespace.update(self._names())
+
+    @property
+    def spark(self) -> Any:
+        """The Spark session."""
+        return self.shared.spark
+
+    def run(self) -> str | None:
+        """Run every cell; what the notebook hands to ``exit``, or None. :class:`CellFailed` for the cell that fails."""
+        cells = with_parameters(self.notebook, self.parameters)
+        self.ran = [Ran(cell) for cell in cells]
+        for number, ran in enumerate(self.ran, 1):
+            if self.deadline and time.monotonic() > self.deadline:
+                raise CellFailed(f"{self.path}: its time was over before cell {number}")
+            try:
+                self._run_timed(number, ran)
+            except NotebookExit as end:
+                ran.state = "exited"
+                return end.value
+        return None
+
+    def include(self, path: str, arguments: Mapping[str, str]) -> None:
+        """Run another notebook's cells among the names of this one."""
+        found = self.library.find(self.path, path)
+        if self.depth >= _DEEPEST:
+            raise Missing(f"%run {path}: notebooks run each other without an end")
+        here = self.path, self.notebook
+        self.dbutils.widgets.assign(arguments)
+        self.path, self.notebook, self.depth = found, self.library.read(found), self.depth + 1
+        try:
+            for number, cell in enumerate(self.notebook.cells, 1):
+                self._run_cell(number, cell)
+        finally:
+            (self.path, self.notebook), self.depth = here, self.depth - 1
+
+    def run_python(self, source: str, label: str = "<line>") -> None:
+        """Run Python; the value of the last expression is shown."""
+        try:
+            tree = ast.parse(source, label)
+        except SyntaxError:
+            tree = ast.parse(source := python_of(source), label)
+        linecache.cache[label] = (len(source), None, source.splitlines(keepends=True), label)
+        last = (
+            tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) and not source.rstrip().endswith(";") else None
+        )
+        self._evaluate(compile(tree, label, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
+        if isinstance(last, ast.Expr):
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            value = self._evaluate(compile(ast.Expression(last.value), label, "eval", flags))
+            if value is not None:
+                self.namespace["_"] = value
+                self.recorder.data(bundle_of(value, self.recorder))
+
+    def _evaluate(self, code: Any) -> Any:
+        value = eval(code, self.namespace)  # noqa: S307 - running code is what a notebook is for
+        return asyncio.run(value) if code.co_flags & inspect.CO_COROUTINE else value
+
+    def _run_timed(self, number: int, ran: Ran) -> None:
+        began = time.monotonic()
+        try:
+            self._run_cell(number, ran.cell)
+            ran.state = "ok"
+        except NotebookExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a cell raises ends the notebook
+            ran.state = "failed"
+            lines = _trace(error)
+            self.recorder.error(type(error).__name__, str(error), "".join(lines))
+            raise CellFailed(failure(self.path, number, ran.cell, error)) from None
+        finally:
+            ran.seconds = time.monotonic() - began
+            if not self.child:  # what a child shows belongs to the cell that ran it
+                ran.outputs = self.recorder.take()
+
+    def _run_cell(self, number: int, cell: Cell) -> None:
+        label = f"<{self.path} cell {number}>"
+        if cell.language == "python":
+            self.run_python(cell.source, label)
+        else:
+            run_cell(self, cell.language, cell.source)
+        show_figures(self.recorder)
+
+    def _run_child(self, path: str, timeout: int, arguments: Mapping[str, str]) -> str:
+        found = self.library.find(self.path, path)
+        if self.depth >= _DEEPEST:
+            raise Missing(f"dbutils.notebook.run({path!r}): notebooks run each other without an end")
+        deadline = time.monotonic() + timeout if timeout else None
+        names = {"__name__": "__main__"}
+        child = Session(self.shared, self.library, self.recorder, found, arguments, names, deadline, self.depth + 1, child=True)
+        return child.run() or ""
+
+    def _names(self) -> dict[str, Any]:
+        """What every notebook finds without an import."""
+        context = None if _is_connect(self.spark) else self.spark.sparkContext
+        return {
+            "spark": self.spark,
+            "sc": context or Unavailable("sc", _CLASSIC),
+            "sqlContext": self.spark,
+            "dbutils": self.dbutils,
+            "display": self._display,
+            "displayHTML": lambda text: self.recorder.data({"text/html": str(text)}, said="(HTML)"),
+            "getArgument": self.dbutils.widgets.getArgument,
+            "__line_magic__": lambda line: run_line(self, line),
+        }
+
+    def _display(self, *values: Any, **_: Any) -> None:
+        for value in values:
+            self.recorder.data(bundle_of(value, self.recorder))
+
+
+def with_parameters(notebook: NotebookText, parameters: Mapping[str, Any]) -> Sequence[Cell]:
+    """The cells, with one that sets the parameters after the cell tagged ``parameters``, as papermill does.
+
+    Databricks' notebooks read widgets: they get such a cell only when they have the tag.
+    """
+    cells = list(notebook.cells)
+    tagged = next((at for at, cell in enumerate(cells, 1) if "parameters" in cell.tags), None)
+    if not parameters or notebook.language != "python" or (notebook.databricks and tagged is None):
+        return cells
+    source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+    cells.insert(tagged or 0, Cell("python", source, source, tags=("injected-parameters",)))
+    return cells
+
+
+def failure(path: str, number: int, cell: Cell, error: BaseException) -> str:
+    """What a failed task's log ends with: the cell's number, its source and the error."""
+    lines = cell.original.splitlines()
+    shown = lines[:_SOURCE_LINES] + ([f"… {len(lines)} lines"] if len(lines) > _SOURCE_LINES else [])
+    words = "".join(traceback.format_exception_only(error)).partition("\n\nJVM stacktrace:")[0].strip()
+    title = f" ({cell.title})" if cell.title else ""
+    return "\n".join([f"Notebook {path}, cell {number}{title} failed:", *(f"    {line}" for line in shown), words])
+
+
+def _trace(error: BaseException) -> list[str]:
+    """The traceback from the cell's first line on."""
+    trace = error.__traceback__
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith("<"):
+        trace = trace.tb_next
+    return traceback.format_exception(type(error), error, trace, chain=False)
+
+
+def _is_connect(spark: Any) -> bool:
+    return ".connect." in type(spark).__module__
