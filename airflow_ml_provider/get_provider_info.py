@@ -150,7 +150,11 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "Spark cluster", "python-modules": [f"{package}.triggers.spark"]},
             {"integration-name": "Mount", "python-modules": [f"{package}.triggers.mount"]},
         ],
-        "extra-links": [f"{package}.links.spark.SparkUILink", f"{package}.links.mlflow.MLflowRunLink"],
+        "extra-links": [
+            f"{package}.links.spark.SparkUILink",
+            f"{package}.links.mlflow.MLflowRunLink",
+            f"{package}.links.notebook.NotebookLink",
+        ],
         "bundles": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.bundles.ready_made"]}],
         "task-decorators": [{"name": "spark_job", "class-name": f"{package}.decorators.spark_job.spark_job_task"}],
     }

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.spec import JobSpec, Library, PythonCode, PythonFile, Spec
+from airflow_ml_provider.core.notebooks import notebook_code
+from airflow_ml_provider.core.spec import JobSpec, Library, Notebook, PythonCode, PythonFile, Spec
 
 RUNNERS = Path(__file__).parents[1] / "runners"
 _ALWAYS = frozenset({PythonFile, PythonCode})
@@ -20,7 +21,7 @@ class Lowered(NamedTuple):
     :param libraries: what it needs installed.
     """
 
-    program: PythonFile
+    program: PythonFile | PythonCode
     files: tuple[str, ...] = ()
     libraries: tuple[Library, ...] = ()
 
@@ -41,5 +42,7 @@ def lowered(spec: JobSpec, runs: Collection[type[Spec]]) -> JobSpec:
     return spec.model_copy(update={"program": made.program, **more})
 
 
-LOWERINGS: Mapping[type[Spec], Callable[[Any], Lowered]] = {}
+LOWERINGS: Mapping[type[Spec], Callable[[Any], Lowered]] = {
+    Notebook: lambda program: Lowered(notebook_code(program)),
+}
 """How each kind becomes a Python file."""

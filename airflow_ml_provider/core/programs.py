@@ -13,6 +13,8 @@ Api = Literal["connect", "classic"]
 Scalar = str | int | float | bool | None
 _ENTRY_POINT = re.compile(r"[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*)?")
 _CLASS = r"^[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)*$"
+_SECRET_NAME = r"^[^/]+/[^/]+$"
+_SECRET = r"^(variable:.+|connection:[^/]+/(login|password|host|port|schema|uri|extra\..+))$"
 _PARAMETER = r"^[A-Za-z_]\w*$"
 S = TypeVar("S", bound=Spec)
 
@@ -122,19 +124,30 @@ class RScript(Spec):
 
 
 class Notebook(Spec):
-    """A notebook: Jupyter's ``.ipynb``, or Databricks' source format.
+    """A notebook: Jupyter's ``.ipynb``, or Databricks' source format, as ``.py``, ``.sql`` or exported ``.ipynb``.
+
+    Its Python runs beside Spark, with ``spark``, ``display`` and ``dbutils``. The notebooks that ``%run`` and
+    ``dbutils.notebook.run`` name in plain text go along. What it hands to ``dbutils.notebook.exit`` is the job's result.
 
     :param path: the file, absolute, on the machine that submits it; or
     :param source: the text.
-    :param parameters: by name, for the ``parameters`` cell or the widgets. Nothing secret.
-    :param kernel: a Jupyter kernel's name; None takes what the notebook asks for.
+    :param parameters: by name, for the ``parameters`` cell and the widgets. Nothing secret.
+    :param secrets: what ``dbutils.secrets.get(scope, key)`` gives, by ``scope/key``: ``variable:<name>``, or
+        ``connection:<id>/<field>`` with the field ``login``, ``password``, ``host``, ``port``, ``schema``, ``uri`` or
+        ``extra.<name>``. Resolved when the task runs.
+    :param others: paths from the notebook's folder of notebooks that it runs by names made at run time.
+    :param kernel: a Jupyter kernel's name; None takes what the notebook asks for. In a kernel there is no ``dbutils``.
+    :param api: as in :class:`PythonFile`.
     """
 
     kind: Literal["notebook"] = "notebook"
     path: str | None = Field(default=None, min_length=1)
     source: str | None = Field(default=None, min_length=1)
     parameters: dict[str, Any] = {}
+    secrets: dict[Annotated[str, Field(pattern=_SECRET_NAME)], Annotated[str, Field(pattern=_SECRET)]] = {}
+    others: tuple[str, ...] = ()
     kernel: str | None = None
+    api: Api = "connect"
 
     @model_validator(mode="after")
     def _is_in_one_place(self) -> Notebook:

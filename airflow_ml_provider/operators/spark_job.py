@@ -18,9 +18,11 @@ from airflow_ml_provider.core.spec import JobSpec, Spec
 from airflow_ml_provider.core.state import ClusterStatus, JobState, JobStatus
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.links.mlflow import MLflowRunLink
+from airflow_ml_provider.links.notebook import NotebookLink
 from airflow_ml_provider.links.spark import SparkUILink
 from airflow_ml_provider.operators.base import check_constants, final_errors, insist, is_constant, plain
 from airflow_ml_provider.operators.context import airflow_env, work_of
+from airflow_ml_provider.operators.notebooks import hand_on, page_of, secrets_of, tags_of
 from airflow_ml_provider.operators.programs import STAND_IN, located, program_fields
 from airflow_ml_provider.operators.tracking import Tracked, Tracking
 from airflow_ml_provider.operators.waiting import Killed, SyncWait
@@ -68,7 +70,7 @@ class SparkJobOperator(BaseOperator):
         "spark_conf": "json",
         "native": "json",
     }
-    operator_extra_links = (SparkUILink(), MLflowRunLink())
+    operator_extra_links = (SparkUILink(), MLflowRunLink(), NotebookLink())
     ui_color = "#f6d5a5"
 
     def __init__(
@@ -134,7 +136,7 @@ class SparkJobOperator(BaseOperator):
         tail = LogTail(backend, handle, event.get("cursor"))
         if not status.state.ended:
             self._defer(handle, cursor=tail.cursor, note=note)
-        return self._finish(handle, status, tail, note.get("mlflow_run_id"))
+        return self._finish(context, handle, status, tail, note.get("mlflow_run_id"))
 
     def on_kill(self) -> None:
         self._killed.kill()
@@ -151,7 +153,8 @@ class SparkJobOperator(BaseOperator):
         if self.deferrable:
             self._defer(job, note={"deadline": deadline, "mlflow_run_id": tracked.run_id, "links": self.link_urls})
         tail = LogTail(backend, job)
-        return self._finish(job, self._wait().for_job(job, tail if self.stream_logs else None), tail, tracked.run_id)
+        ended = self._wait().for_job(job, tail if self.stream_logs else None)
+        return self._finish(context, job, ended, tail, tracked.run_id)
 
     def _open(self, handle: Handle) -> Backend:
         hook = SparkClusterHook.for_handle(handle)
@@ -184,10 +187,12 @@ class SparkJobOperator(BaseOperator):
         self, context: Context, backend: Backend, cluster: Handle, token: str, ready: ClusterStatus
     ) -> tuple[Handle, Tracked]:
         tracking = Tracking(self.mlflow_conn_id, self.experiment)
-        tracked = tracking.start(context, token=token, name=self.name, cluster=str(cluster))
-        plan = backend.plan_job(self._spec(context, tracked))
+        tags = tags_of(self._spec(context, Tracked()), context)
+        tracked = tracking.start(context, token=token, name=self.name, cluster=str(cluster), tags=tags)
+        spec = self._spec(context, tracked)
+        plan, secrets = backend.plan_job(spec), {**tracked.secrets, **secrets_of(spec, context)}
         try:
-            job = insist(partial(backend.submit, cluster.cluster, plan, token=token, secrets=tracked.secrets), log=self.log)
+            job = insist(partial(backend.submit, cluster.cluster, plan, token=token, secrets=secrets), log=self.log)
         except NotFound as error:
             tracking.end(tracked.run_id, succeeded=False)
             why = decide_cluster(str(cluster), ready).error or error
@@ -203,25 +208,30 @@ class SparkJobOperator(BaseOperator):
         """Push what people and links want to see while the job runs."""
         ti = context["ti"]
         ti.xcom_push(key=JOB_KEY, value=str(job))
-        urls = {SparkUILink.xcom_key: cluster.ui_url, MLflowRunLink.xcom_key: tracked.url}
+        page = page_of(self._spec(context, tracked), tracked.url)
+        urls = {SparkUILink.xcom_key: cluster.ui_url, MLflowRunLink.xcom_key: tracked.url, NotebookLink.xcom_key: page}
         self.link_urls = {key: url for key, url in urls.items() if url}
         for key, url in self.link_urls.items():
             ti.xcom_push(key=key, value=url)
         if tracked.run_id:
             ti.xcom_push(key="mlflow_run_id", value=tracked.run_id)
 
-    def _finish(self, job: Handle, status: JobStatus, tail: LogTail, mlflow_run_id: str | None) -> Any:
+    def _finish(self, context: Context, job: Handle, status: JobStatus, tail: LogTail, mlflow_run_id: str | None) -> Any:
         lines = insist(tail.read, log=self.log)
         for line in lines:
             self.log.info("%s", line)
         error = decide_job(str(job), status).error
         Tracking(self.mlflow_conn_id, self.experiment).end(mlflow_run_id, succeeded=error is None)
         if error is None:
-            return status.result
+            return hand_on(status.result, context["ti"]) if self._is_notebook else status.result
         if status.message:
             raise error
         last = insist(LogTail(tail.backend, job).read, log=self.log)[-_LINES_IN_ERROR:]
         raise JobFailed("\n".join([f"{error}. The driver's last lines:", *last]) if last else str(error))
+
+    @property
+    def _is_notebook(self) -> bool:
+        return program_fields(self.program, ()).get("kind") == "notebook"
 
     def _wait(self) -> SyncWait:
         return SyncWait(self._killed, self.poll_interval or 1.0, self.log)

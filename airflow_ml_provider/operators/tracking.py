@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow_ml_provider.hooks.mlflow import MLflowHook
 
 log = logging.getLogger(__name__)
+_NO_TAGS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,13 @@ class Tracking:
     mlflow_conn_id: str | None
     experiment: str | None
 
-    def start(self, context: Mapping[str, Any], *, token: str, name: str, cluster: str) -> Tracked:
-        """The run of the job with this token; the same one whenever it is asked for."""
+    def start(
+        self, context: Mapping[str, Any], *, token: str, name: str, cluster: str, tags: Mapping[str, str] = _NO_TAGS
+    ) -> Tracked:
+        """The run of the job with this token; the same one whenever it is asked for.
+
+        :param tags: more than every job has.
+        """
         if not self.mlflow_conn_id:
             return Tracked()
         hook = self._hook()
@@ -51,7 +57,7 @@ class Tracking:
             parent_name=run_name(context),
             job_token=token,
             job_name=name,
-            tags=job_tags(context, cluster),
+            tags={**job_tags(context, cluster), **tags},
         )
         env, secrets = hook.environment(run)
         return Tracked(run.run_id, run.url, env, secrets)

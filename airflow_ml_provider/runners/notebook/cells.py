@@ -14,6 +14,7 @@ _ALIASES = {"bash": "sh", "md-sandbox": "md", "python3": "python", "html": "html
 _LINE_MAGICS = frozenset(("matplotlib", "load_ext", "reload_ext", "autoreload", "config", "time", "timeit", "env", "conda", "cd"))
 _DATABRICKS = "application/vnd.databricks.v1+notebook"
 _DATABRICKS_CELL = "application/vnd.databricks.v1+cell"
+_CALL = re.compile(r"dbutils\s*\.\s*notebook\s*\.\s*run\s*\(\s*(?:path\s*=\s*)?([\"'])(.+?)\1")
 _MAGIC = re.compile(r"%%?([A-Za-z][\w-]*)[^\S\n]?(.*)", re.DOTALL)
 
 
@@ -61,14 +62,15 @@ def read(name: str, text: str) -> NotebookText:
     return _databricks_source(name, LANGUAGES[ending], text)
 
 
-def references(notebook: NotebookText) -> list[str]:
-    """The other notebooks that it names: in ``%run``, and in ``dbutils.notebook.run`` with a plain string."""
-    literal = re.compile(r"dbutils\s*\.\s*notebook\s*\.\s*run\s*\(\s*(?:path\s*=\s*)?([\"'])(.+?)\1")
-    found = [run_target(cell.source)[0] for cell in notebook.cells if cell.language == "run"]
-    for cell in notebook.cells:
-        if cell.language == "python":
-            found += [match[2] for match in literal.finditer(cell.source)]
-    return list(dict.fromkeys(found))
+def includes(notebook: NotebookText) -> list[str]:
+    """The notebooks that its ``%run`` cells name."""
+    return list(dict.fromkeys(run_target(cell.source)[0] for cell in notebook.cells if cell.language == "run"))
+
+
+def calls(notebook: NotebookText) -> list[str]:
+    """The notebooks that it names in ``dbutils.notebook.run`` with a plain string."""
+    texts = [cell.source for cell in notebook.cells if cell.language == "python"]
+    return list(dict.fromkeys(match[2] for text in texts for match in _CALL.finditer(text)))
 
 
 def run_target(source: str) -> tuple[str, dict[str, str]]:

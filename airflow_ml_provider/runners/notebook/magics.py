@@ -51,8 +51,7 @@ def run_shell(session: Session, text: str) -> None:
     """A Bash script; it fails the cell in Jupyter's notebooks, and in Databricks' with ``-e``."""
     option, _, rest = text.lstrip().partition("\n") if text.lstrip().startswith("-e") else ("", "", text)
     script = option.removeprefix("-e") + "\n" + rest if option else text
-    sys.stdout.flush()
-    code = subprocess.run(["bash", "-c", script], stdin=subprocess.DEVNULL, check=False).returncode
+    code = _printed(["bash", "-c", script])
     if code and (option or not session.notebook.databricks):
         raise RuntimeError(f"%sh: the script ended with exit code {code}")
     if code:
@@ -90,9 +89,9 @@ def _pip(words: list[str]) -> None:
         raise Missing("%pip uninstall: the cluster's own libraries stay: install the version that you need beside them")
     target = Path.cwd() / _PACKAGES
     into = ["--target", str(target), "--upgrade"] if words[0] == "install" else []
-    done = subprocess.run([*_installer(), words[0], *into, *words[1:]], stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        raise RuntimeError(f"%pip {' '.join(words)}: ended with exit code {done.returncode}")
+    code = _printed([*_installer(), words[0], *into, *words[1:]])
+    if code:
+        raise RuntimeError(f"%pip {' '.join(words)}: ended with exit code {code}")
     if into and str(target) not in sys.path:
         sys.path.insert(0, str(target))
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH"))))
@@ -106,6 +105,15 @@ def _installer() -> list[str]:
     if uv := (str(beside) if beside.exists() else shutil.which("uv")):
         return [uv, "pip"]
     raise Missing(f"%pip: {sys.executable} has no pip: give the job libraries=[…]")
+
+
+def _printed(command: list[str]) -> int:
+    """Run a command, print what it says as it says it, and return its exit code."""
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, text=True, errors="replace", **pipes) as process:
+        for line in process.stdout or ():
+            print(line, end="")
+    return process.returncode
 
 
 def run_other(session: Session, text: str) -> None:

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from .redaction import Redactor
+from .redaction import MASK, Redactor
 
 ROWS_SHOWN = 1000
 _LONGEST_TEXT = 1 << 20
 _LONGEST_CELL = 60
 _ROWS_IN_LOG = 20
+_LOOKED_BACK = 512
 
 Output = dict[str, Any]
 
@@ -36,7 +37,9 @@ class Recorder:
         self.redactor = redactor
         self.outputs: list[Output] = []
         self._log = log
+        self._said = ""
         self._pending = ""
+        self._masked = False
         self._lock = threading.RLock()
 
     def text(self, name: str, text: str) -> None:
@@ -70,17 +73,24 @@ class Recorder:
         """Copy to the log all but what may be the beginning of a secret."""
         with self._lock:
             self._pending += text
-            whole = len(self._pending) - self.redactor.held(self._pending)
-            self._log.write(self.redactor(self._pending[:whole]))
-            self._pending = self._pending[whole:]
-            self._log.flush()
+            self._copy(min(len(self._pending), self.redactor.held(self._said + self._pending)))
 
     def finish(self) -> None:
         """Copy what was held back."""
         with self._lock:
-            self._log.write(self.redactor(self._pending))
-            self._pending = ""
-            self._log.flush()
+            self._copy(0)
+
+    def _copy(self, held: int) -> None:
+        """Copy all but the last characters. What was copied before is looked at with it: a secret may have begun there."""
+        whole = len(self._pending) - held
+        clean = self.redactor.all([self._said, self._pending[:whole], self._pending[whole:]])[1]
+        if self._masked and clean.startswith(MASK):
+            clean = clean.removeprefix(MASK)  # one mask, however many pieces it came in
+        self._masked = clean.endswith(MASK) if clean else self._masked
+        self._log.write(clean)
+        self._log.flush()
+        self._said = (self._said + self._pending[:whole])[-_LOOKED_BACK:] if self.redactor.active else ""
+        self._pending = self._pending[whole:]
 
     def take(self) -> list[Output]:
         """The outputs since the last call."""

@@ -42,7 +42,7 @@ class Redactor:
         whole = "".join(texts)
         marked = bytearray(len(whole))
         for start, end in self._found(whole):
-            marked[start:end] = b"\1" * (end - start)
+            marked[start:end] = b"\x01" * (end - start)
         return list(_masked(texts, marked))
 
     def held(self, text: str) -> int:
@@ -81,15 +81,15 @@ def _masked(texts: list[str], marked: bytearray) -> Iterator[str]:
 
 
 def _runs(flags: bytearray) -> Iterator[tuple[bool, int, int]]:
-    for match in re.finditer(rb"\0+|\1+", flags):
-        yield match.group()[0] == 1, match.start(), match.end()
+    for match in re.finditer(rb"\x00+|\x01+", flags):
+        yield match[0][0] == 1, match.start(), match.end()
 
 
 def _project(text: str, keep_digits: bool) -> tuple[str, list[int]]:
     """The letters (and digits) of a text, in one case, and where each stands. Tags and escapes count as nothing."""
     skipped = bytearray(len(text))
     for match in _TAG.finditer(text):
-        skipped[match.start() : match.end()] = b"\1" * (match.end() - match.start())
+        skipped[match.start() : match.end()] = b"\x01" * (match.end() - match.start())
     kept = [
         (character.lower()[:1], at)
         for at, character in enumerate(text)

@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import linecache
 import posixpath
+import re
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from .magics import python_of, run_cell, run_line
 from .outputs import Recorder, bundle_of, show_figures
 
 _CLASSIC = 'there is no SparkContext under Spark Connect: declare the notebook with api="classic"'
+_CELL = re.compile(r"<.* cell \d+>")
 _SOURCE_LINES = 30
 _DEEPEST = 20
 
@@ -207,7 +209,7 @@ def failure(path: str, number: int, cell: Cell, error: BaseException) -> str:
 def _trace(error: BaseException) -> list[str]:
     """The traceback from the cell's first line on."""
     trace = error.__traceback__
-    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith("<"):
+    while trace is not None and not _CELL.match(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     return traceback.format_exception(type(error), error, trace, chain=False)
 

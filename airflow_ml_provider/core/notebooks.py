@@ -1,0 +1,147 @@
+"""A notebook as one Python program: the runner, the notebook and those that it runs, in one text that ships anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.programs import Notebook, PythonCode
+from airflow_ml_provider.runners.notebook.cells import LANGUAGES, NotebookText, UnreadableNotebook, calls, includes, read
+
+_RUNNER = Path(__file__).parents[1] / "runners" / "notebook"
+_PACKAGE = "airflow_ml_notebook"
+_PROGRAM = '''\
+"""Runs a notebook. The modules of the runner and the notebook's own text are in here: nothing else has to be shipped."""
+
+import importlib.abc
+import importlib.util
+import json
+import sys
+
+MODULES = json.loads({modules!r})
+REQUEST = json.loads({request!r})
+
+
+class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds the runner's modules in MODULES."""
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.util.spec_from_loader(name, self) if name in MODULES else None
+
+    def get_source(self, name):
+        return MODULES[name]
+
+    def get_code(self, name):
+        return compile(MODULES[name], f"{{name}}.py", "exec")
+
+    def is_package(self, name):
+        return name == "{package}"
+
+
+sys.meta_path.insert(0, Shipped())
+from {package}.main import main
+
+main(REQUEST)
+'''
+
+
+def notebook_code(notebook: Notebook) -> PythonCode:
+    """The program that runs it. :class:`SpecError` when it cannot be read, or runs a notebook that is not there."""
+    entry, files = _shipped(notebook)
+    request = {
+        "notebook": entry,
+        "files": files,
+        "parameters": notebook.parameters,
+        "kernel": notebook.kernel,
+        "folder": str(Path(notebook.path).parent) if notebook.path else None,
+    }
+    source = _PROGRAM.format(modules=_compact(_modules()), request=_compact(request), package=_PACKAGE)
+    return PythonCode(source=source, api=notebook.api)
+
+
+def revision_of(notebook: Notebook) -> str:
+    """What its text and that of the notebooks that it runs come to: 40 hexadecimal digits, the same wherever they lie."""
+    _, files = _shipped(notebook)
+    return hashlib.sha256(_compact(files).encode()).hexdigest()[:40]
+
+
+def shipped_text(notebook: Notebook) -> tuple[str, str]:
+    """The notebook's own file name and text."""
+    entry, files = _shipped(notebook)
+    return files[entry]["name"], files[entry]["text"]
+
+
+def _shipped(notebook: Notebook) -> tuple[str, dict[str, dict[str, str]]]:
+    """Its path and every notebook that goes along: name and text by a path relative to its folder, without the ending."""
+    if notebook.path is None:
+        name = _name_of(notebook.source or "")
+        return "notebook", {"notebook": _file("Notebook.source", name, notebook.source or "")}
+    path = Path(notebook.path)
+    files: dict[str, dict[str, str]] = {}
+    for field, found in (("path", path), *(("others", path.parent / other) for other in notebook.others)):
+        _add(files, path.parent, _key(posixpath.relpath(found.as_posix(), path.parent.as_posix())), found, f"Notebook.{field}")
+    return _key(path.name), files
+
+
+def _add(files: dict[str, dict[str, str]], folder: Path, key: str, path: Path, field: str) -> None:
+    if key in files:
+        return
+    if not path.is_file():
+        raise SpecError(f"{field}: got {str(path)!r}: there is no such file")
+    files[key] = _file(field, path.name, path.read_text(encoding="utf-8"))
+    for reference, found in _references(read(path.name, files[key]["text"]), folder, key, str(path)):
+        _add(files, folder, reference, found, field)
+
+
+def _references(notebook: NotebookText, folder: Path, key: str, where: str) -> Iterator[tuple[str, Path]]:
+    """The notebooks that it runs by a name that stands in its text. One that ``%run`` asks for has to be there."""
+    needed = includes(notebook)
+    for reference in [*needed, *calls(notebook)]:
+        found = posixpath.normpath(posixpath.join(posixpath.dirname(key), reference))
+        path = next((path for path in _candidates(folder / found) if path.is_file()), None)
+        if path is not None:
+            yield _key(found), path
+        elif reference in needed:
+            problem = f"it runs {reference!r}, and there is no notebook {str(folder / found)!r}"
+            raise SpecError(f"Notebook.path: got {where!r}: {problem}: paths start at the notebook's own folder")
+
+
+def _candidates(path: Path) -> list[Path]:
+    return [path, *(path.with_name(path.name + ending) for ending in LANGUAGES)]
+
+
+def _file(field: str, name: str, text: str) -> dict[str, str]:
+    try:
+        found = read(name, text)
+    except UnreadableNotebook as error:
+        raise SpecError(f"{field}: {error}") from None
+    if name.endswith((".scala", ".r", ".R")):
+        raise SpecError(f"{field}: got {name!r}: a notebook's session is Python's, and has no {found.language} interpreter")
+    return {"name": name, "text": text}
+
+
+def _name_of(text: str) -> str:
+    if text.lstrip().startswith("{"):
+        return "notebook.ipynb"
+    return "notebook.sql" if text.startswith("--") else "notebook.py"
+
+
+def _key(path: str) -> str:
+    stem, ending = posixpath.splitext(path)
+    return stem if ending.lower() in LANGUAGES else path
+
+
+def _modules() -> dict[str, str]:
+    """The runner's modules by name."""
+    found = {f"{_PACKAGE}.{path.stem}": path.read_text(encoding="utf-8") for path in sorted(_RUNNER.glob("*.py"))}
+    found[_PACKAGE] = found.pop(f"{_PACKAGE}.__init__")
+    return found
+
+
+def _compact(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,100 @@
+"""What a notebook's task adds to a job: secrets by reference, values of the tasks before it, XComs from those that it sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.core.notebooks import revision_of, shipped_text
+from airflow_ml_provider.core.programs import Notebook
+from airflow_ml_provider.core.spec import JobSpec
+
+TASK_VALUES = "task_values"
+"""The XCom of everything that a notebook has set; each value is one of its own too."""
+PATH_TAG = "airflow_ml.notebook"
+REVISION_TAG = "airflow_ml.notebook.revision"
+USER_TAG = "airflow_ml.user"
+
+
+def tags_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:
+    """What the MLflow run of a notebook tells of it; nothing for other programs."""
+    program = spec.program
+    if not isinstance(program, Notebook):
+        return {}
+    user = getattr(context["dag_run"], "triggering_user_name", None) or getattr(context["task"], "owner", "")
+    path = program.path or shipped_text(program)[0]
+    return {PATH_TAG: path, REVISION_TAG: revision_of(program), USER_TAG: str(user)}
+
+
+def secrets_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that may appear in no plan: a notebook's secrets, and what tasks before it have set.
+
+    :raises ConfigurationError: a reference leads nowhere.
+    """
+    program = spec.program
+    if not isinstance(program, Notebook):
+        return {}
+    found: dict[str, Any] = {"AIRFLOW_ML_SECRETS": {name: _resolved(name, place) for name, place in program.secrets.items()}}
+    if "taskValues" in shipped_text(program)[1]:
+        found["AIRFLOW_ML_TASK_VALUES"] = _set_before(context)
+    return {name: json.dumps(value) for name, value in found.items() if value}
+
+
+def hand_on(result: Any, ti: Any) -> Any:
+    """Push what the notebook has set as XComs; what it handed to ``exit``."""
+    if not isinstance(result, Mapping):
+        return result
+    values = result.get("task_values") or {}
+    if values:
+        ti.xcom_push(key=TASK_VALUES, value=values)
+    for key, value in values.items():
+        ti.xcom_push(key=key, value=value)
+    return result.get("exit")
+
+
+def page_of(spec: JobSpec, run_url: str) -> str:
+    """Where MLflow shows the executed notebook; empty without a page or for other programs."""
+    if not run_url or not isinstance(spec.program, Notebook):
+        return ""
+    return f"{run_url}/artifacts/notebook/{Path(shipped_text(spec.program)[0]).stem}.html"
+
+
+def _set_before(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Task values by task, under its whole id and under its name in its group."""
+    found: dict[str, Any] = {}
+    for task_id in sorted(context["task"].get_flat_relative_ids(upstream=True)):
+        values = context["ti"].xcom_pull(task_ids=task_id, key=TASK_VALUES)
+        if isinstance(values, Mapping):
+            found[task_id.rpartition(".")[2]] = found[task_id] = dict(values)
+    return found
+
+
+def _resolved(name: str, reference: str) -> str:
+    kind, _, place = reference.partition(":")
+    value = _variable(place) if kind == "variable" else _of_connection(*place.split("/", 1))
+    if value is None or value == "":
+        raise ConfigurationError(f"Notebook.secrets.{name}: got {reference!r}: there is no such value in Airflow: create it")
+    return str(value)
+
+
+def _variable(name: str) -> Any:
+    from airflow.sdk import Variable
+
+    return Variable.get(name, default=None)
+
+
+def _of_connection(conn_id: str, field: str) -> Any:
+    from airflow.sdk.bases.hook import BaseHook
+
+    from airflow_ml_provider._compat import AirflowNotFoundException
+
+    try:
+        connection = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        return None
+    if field.startswith("extra."):
+        return connection.extra_dejson.get(field.removeprefix("extra."))
+    return connection.get_uri() if field == "uri" else getattr(connection, field)
