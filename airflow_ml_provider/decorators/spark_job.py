@@ -52,7 +52,7 @@ class SparkJobDecoratedOperator(DecoratedOperator, SparkJobOperator):
 
     custom_operator_name = "@task.spark_job"
     template_fields: Sequence[str] = (
-        *("op_args", "op_kwargs", "cluster", "name", "env", "spark_conf", "timeout", "native"),
+        *("op_args", "op_kwargs", "cluster", "name", "env", "spark_conf", "files", "libraries", "timeout", "native"),
         *("mlflow_conn_id", "experiment"),
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {

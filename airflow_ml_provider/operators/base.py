@@ -35,6 +35,8 @@ def plain(value: Any) -> Any:
     """A spec as the mapping that it was made from, so that Airflow renders the templates in it."""
     if isinstance(value, Spec):
         return {"kind": value.kind, **value.model_dump(exclude_unset=True)} if hasattr(value, "kind") else _dump(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
     return value
 
 

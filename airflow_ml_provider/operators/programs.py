@@ -12,34 +12,62 @@ STAND_IN: dict[str, Any] = {"kind": "python_code", "source": "pass"}
 """A program in the place of one that is not known yet."""
 
 
+_BY_SUFFIX: dict[str, tuple[str, str]] = {
+    ".py": ("python_file", "path"),
+    ".ipynb": ("notebook", "path"),
+    ".sql": ("sql", "file"),
+    ".scala": ("scala", "file"),
+    ".r": ("r_script", "path"),
+}
+_FILES = ("path", "file", "wheel", "jar")
+_NEEDS_MORE = {".jar": "SparkJar(jar=…, main_class=…)", ".whl": "PythonWheel(wheel=…, entry_point=…)"}
+_NO_ARGS = ("sql", "notebook")
+_TAKES = "takes the path of a .py, .sql, .ipynb, .scala or .R file, or a program such as PythonFile, SparkJar or Sql"
+
+
 def program_fields(program: Any, args: Sequence[Any]) -> dict[str, Any]:
-    """The fields of a program: a string is the path of a Python file; ``args`` follow the program's own."""
+    """The fields of a program: a string is the path of a file, whose suffix tells its kind; ``args`` follow the program's own."""
     if isinstance(program, str):
-        program = _program_at(program)
+        program = _by_suffix(program)
     if not isinstance(program, Mapping):
-        raise SpecError(f"program: got {program!r}: takes the path of a .py file, a PythonFile or a PythonCode")
+        raise SpecError(f"program: got {program!r}: {_TAKES}")
     if isinstance(args, str):
         raise SpecError(f"args: got {args!r}: takes a list, such as [{args!r}]")
-    if program.get("kind") == "notebook":
+    if program.get("kind") in _NO_ARGS:
         if args:
-            raise SpecError(f"args: got {list(args)!r}: a notebook takes parameters={{…}}")
+            raise SpecError(f"args: got {list(args)!r}: a program of kind {program['kind']!r} takes parameters={{…}} of its own")
         return dict(program)
     return {**program, "args": [*program.get("args", ()), *(str(arg) for arg in args)]}
 
 
 def located(program: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """The program with its file's path absolute; a relative one starts at ``folder``. :class:`SpecError` when there is no file."""
-    if program.get("kind") not in ("python_file", "notebook") or (program["kind"] == "notebook" and not program.get("path")):
-        return dict(program)
-    path = Path(folder, str(program.get("path", ""))).expanduser().resolve()
-    if not path.is_file():
-        raise SpecError(f"program: got {str(program.get('path'))!r}: there is no file {path}")
-    return {**program, "path": str(path)}
+    """The program with its files' paths absolute; a relative one starts at ``folder``. :class:`SpecError` when there is no file."""
+    return {**program, **{field: absolute(str(program[field]), folder, "program") for field in _FILES if program.get(field)}}
 
 
-def _program_at(path: str) -> dict[str, Any]:
-    kinds = {".py": "python_file", ".ipynb": "notebook"}
-    if (ending := Path(path).suffix) not in kinds:
-        takes = "takes the path of a .py or .ipynb file, a PythonFile, a PythonCode or a Notebook"
-        raise SpecError(f"program: got {path!r}: {takes}")
-    return {"kind": kinds[ending], "path": path}
+def absolute(path: str, folder: str | Path, field: str) -> str:
+    """A file's absolute path; a relative one starts at ``folder``. :class:`SpecError` when there is no file."""
+    found = Path(folder, path).expanduser().resolve()
+    if not found.is_file():
+        raise SpecError(f"{field}: got {path!r}: there is no file {found}")
+    return str(found)
+
+
+def with_files(libraries: Sequence[Any], folder: str | Path) -> list[Any]:
+    """Libraries with the paths of those that are files absolute."""
+    return [
+        {**item, "path": absolute(str(item["path"]), folder, "libraries")}
+        if isinstance(item, Mapping) and "path" in item
+        else item
+        for item in libraries
+    ]
+
+
+def _by_suffix(path: str) -> dict[str, Any]:
+    suffix = Path(path).suffix.lower()
+    if suffix in _NEEDS_MORE:
+        raise SpecError(f"program: got {path!r}: takes {_NEEDS_MORE[suffix]}")
+    if suffix not in _BY_SUFFIX:
+        raise SpecError(f"program: got {path!r}: {_TAKES}")
+    kind, field = _BY_SUFFIX[suffix]
+    return {"kind": kind, field: path}

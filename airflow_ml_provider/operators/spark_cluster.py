@@ -15,11 +15,12 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow_ml_provider.core.errors import ClusterFailed
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.polling import decide_cluster
-from airflow_ml_provider.core.spec import ClusterSpec, Node
+from airflow_ml_provider.core.spec import ClusterSpec, Node, Spec
 from airflow_ml_provider.core.state import ClusterState
 from airflow_ml_provider.hooks.spark_cluster import DEFAULT_CONN_ID, SparkClusterHook
 from airflow_ml_provider.operators.base import UNSET, check_constants, final_errors, insist, plain
 from airflow_ml_provider.operators.context import cluster_name, cluster_tags, origin, run_key, work_of
+from airflow_ml_provider.operators.programs import with_files
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -60,6 +61,7 @@ class CreateSparkClusterOperator(BaseOperator):
         idle_timeout: timedelta | str | None = UNSET,
         max_lifetime: timedelta | str | None = UNSET,
         tags: Mapping[str, str] = UNSET,
+        libraries: Sequence[Spec | Mapping[str, Any]] = UNSET,
         native: Mapping[str, Any] = UNSET,
         **kwargs: Any,
     ) -> None:
@@ -76,6 +78,7 @@ class CreateSparkClusterOperator(BaseOperator):
             "idle_timeout": idle_timeout,
             "max_lifetime": max_lifetime,
             "tags": tags,
+            "libraries": libraries,
             "native": native,
         }
         self.spark_conn_id = spark_conn_id
@@ -106,6 +109,8 @@ class CreateSparkClusterOperator(BaseOperator):
 
     def _spec(self, hook: SparkClusterHook, context: Context) -> ClusterSpec:
         fields = {**self.spec, "tags": {**self.spec.get("tags", {}), **cluster_tags(context)}}
+        if "libraries" in fields:
+            fields["libraries"] = with_files(fields["libraries"], context["dag"].folder)
         if "name" not in {**hook.connection.defaults, **fields}:
             fields["name"] = cluster_name(context)
         spec = hook.cluster_spec(fields)

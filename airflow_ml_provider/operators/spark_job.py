@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.bases.operator import BaseOperator
@@ -23,7 +24,7 @@ from airflow_ml_provider.links.spark import SparkUILink
 from airflow_ml_provider.operators.base import check_constants, final_errors, insist, is_constant, plain
 from airflow_ml_provider.operators.context import airflow_env, work_of
 from airflow_ml_provider.operators.notebooks import hand_on, page_of, secrets_of, tags_of
-from airflow_ml_provider.operators.programs import STAND_IN, located, program_fields
+from airflow_ml_provider.operators.programs import STAND_IN, absolute, located, program_fields, with_files
 from airflow_ml_provider.operators.tracking import Tracked, Tracking
 from airflow_ml_provider.operators.waiting import Killed, SyncWait
 from airflow_ml_provider.triggers.pace import JOB_KEY, LogTail
@@ -45,8 +46,11 @@ class SparkJobOperator(BaseOperator):
     :class:`~airflow_ml_provider.core.spec.JobSpec` are templated.
 
     :param cluster: the handle of a cluster, or a :class:`~airflow_ml_provider.cluster.SparkCluster`.
-    :param program: the path of a Python file, from the DAG file's folder when it is relative; or a program such as ``PythonFile``.
+    :param program: the path of a file, from the DAG file's folder when it is relative, whose suffix tells its kind (``.py``,
+        ``.sql``, ``.ipynb``, ``.scala``, ``.R``); or a program such as ``SparkJar``. A file of SQL is a template.
     :param args: more command-line arguments of the program. Nothing secret.
+    :param files: what the program finds in its working directory; relative as ``program``.
+    :param libraries: what it finds installed, such as ``PyPI("holidays==0.60")``; the files among them relative as ``program``.
     :param name: what people call the job, by default the task's id.
     :param timeout: how long the service lets the job run (``execution_timeout`` limits the task, with its wait for the cluster).
     :param mlflow_conn_id: with it, the job has a run in MLflow, which the program finds in its environment.
@@ -60,11 +64,12 @@ class SparkJobOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("cluster", "program", "args", "name", "env", "spark_conf", "timeout", "native"),
+        *("cluster", "program", "args", "name", "env", "spark_conf", "files", "libraries", "timeout", "native"),
         *("mlflow_conn_id", "experiment"),
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "program": "py",
+        "libraries": "py",
         "args": "py",
         "env": "json",
         "spark_conf": "json",
@@ -82,6 +87,8 @@ class SparkJobOperator(BaseOperator):
         name: str | None = None,
         env: Mapping[str, str] | None = None,
         spark_conf: Mapping[str, str] | None = None,
+        files: Sequence[str] = (),
+        libraries: Sequence[Spec | Mapping[str, Any]] = (),
         timeout: timedelta | str | None = None,
         native: Mapping[str, Any] | None = None,
         mlflow_conn_id: str | None = None,
@@ -98,6 +105,8 @@ class SparkJobOperator(BaseOperator):
         self.name = name or self.task_id.rpartition(".")[2]
         self.env = env or {}
         self.spark_conf = spark_conf or {}
+        self.files = files
+        self.libraries = plain(libraries)
         self.timeout = timeout
         self.native = native or {}
         self.mlflow_conn_id = mlflow_conn_id
@@ -250,14 +259,24 @@ class SparkJobOperator(BaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _spec(self, context: Context, tracked: Tracked) -> JobSpec:
-        env = {**airflow_env(context), **tracked.env, **self.env}
-        return JobSpec(**{**self._fields(), "program": self._program(context), "env": env})
+        folder = context["dag"].folder
+        shipped = {
+            "files": [absolute(file, folder, "files") for file in self.files],
+            "libraries": with_files(self.libraries, folder),
+            "env": {**airflow_env(context), **tracked.env, **self.env},
+        }
+        return JobSpec(**{**self._fields(), "program": self._program(context), **shipped})
 
     def _fields(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in ("name", "env", "spark_conf", "timeout", "native")}
+        names = ("name", "env", "spark_conf", "files", "libraries", "timeout", "native")
+        return {key: getattr(self, key) for key in names}
 
     def _program(self, context: Context) -> dict[str, Any]:
-        return located(program_fields(self.program, self.args or ()), context["dag"].folder)
+        found = located(program_fields(self.program, self.args or ()), context["dag"].folder)
+        if found["kind"] != "sql" or "file" not in found:
+            return found
+        text = self.render_template(Path(found.pop("file")).read_text(encoding="utf-8"), context)
+        return {**found, "text": text}
 
     def _check_constants(self) -> None:
         args = self.args if is_constant(self.args) else ()

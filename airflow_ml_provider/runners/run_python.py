@@ -1,6 +1,7 @@
 """Runs one Python program the way ``python PROGRAM ARGS…`` does, and notes its last error as JSON in ``$AIRFLOW_ML_ERROR``.
 
-``$AIRFLOW_ML_SESSION_CONF``, a JSON object, holds Spark properties for the program's session.
+``$AIRFLOW_ML_SESSION_CONF``, a JSON object, holds Spark properties for the program's session, and ``$AIRFLOW_ML_SESSION_JARS``, a
+JSON list, the jars that a session of Spark Connect gets.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 ERROR_VARIABLE = "AIRFLOW_ML_ERROR"
 SESSION_CONF_VARIABLE = "AIRFLOW_ML_SESSION_CONF"
+JARS_VARIABLE = "AIRFLOW_ML_SESSION_JARS"
 _CLASSIC_ONLY = (
     *("JVM_ATTRIBUTE_NOT_SUPPORTED", "CONTEXT_UNAVAILABLE_FOR_REMOTE_CLIENT", "ONLY_SUPPORTED_WITH_SPARK_CLASSIC"),
     *("NOT_IMPLEMENTED", "MASTER_URL_NOT_SET"),
@@ -46,12 +48,15 @@ def run(program: str, args: list[str]) -> int:
 
 def _prepare_session() -> None:
     conf = json.loads(os.environ.pop(SESSION_CONF_VARIABLE, "{}"))
-    if conf:
+    jars = json.loads(os.environ.pop(JARS_VARIABLE, "[]"))
+    if conf or jars:
         from pyspark.sql import SparkSession
 
         spark = SparkSession.builder.getOrCreate()
         for key, value in conf.items():
             spark.conf.set(key, value)
+        if jars:
+            spark.addArtifacts(*jars)
 
 
 def _close_session() -> None:

@@ -223,7 +223,7 @@ def test_terminate_is_fine_with_a_cluster_that_is_gone(run, service):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"program": "job.txt"}, "program: got 'job.txt': takes the path of a .py file"),
+        ({"program": "job.txt"}, "program: got 'job.txt': takes the path of a .py, .sql"),
         ({"program": "job.py", "args": "--x"}, "args: got '--x': takes a list"),
         ({"program": "job.py", "timeout": "soon"}, "JobSpec.timeout: got 'soon'"),
         ({"program": "job.py", "env": {"A": ["b"]}}, "JobSpec.env.A: got ['b']"),

@@ -23,11 +23,10 @@ from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, 
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import AccessDenied, CapacityError, ConfigurationError, NotFound, ServiceError, SpecError
 from airflow_ml_provider.core.lowering import lowered
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, RScript, Spec
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
 
 _ON_THIS_MACHINE = "it is made of processes on this machine"
-_NOT_YET = "it is not built yet"
 _LAUNCH_LIMIT = 60.0
 _UNLAUNCHED_LIMIT = 60.0
 _KEEP_ENDED = 7 * 24 * 3600.0
@@ -44,11 +43,8 @@ class LocalBackend:
     name: ClassVar[str] = "local"
     limits: ClassVar[Mapping[Feature, str]] = {
         Feature.AUTOSCALING: f"{_ON_THIS_MACHINE}: set workers",
-        Feature.FILES: _NOT_YET,
         Feature.GPUS: f"{_ON_THIS_MACHINE}, and programs see the GPUs that it has",
         Feature.INSTANCE_TYPE: f"{_ON_THIS_MACHINE}: set cores and memory",
-        Feature.JOB_LIBRARIES: _NOT_YET,
-        Feature.LIBRARIES: _NOT_YET,
         Feature.SPOT: _ON_THIS_MACHINE,
     }
     programs: ClassVar[frozenset[type[Spec]]] = frozenset({PythonFile, PythonCode})
@@ -63,6 +59,8 @@ class LocalBackend:
 
     def plan_job(self, spec: JobSpec) -> Plan:
         refuse_unsupported(self, spec)
+        if isinstance(spec.program, RScript) and shutil.which("Rscript") is None:
+            raise SpecError("JobSpec.program: got an RScript: this machine has no Rscript: install R (Debian: r-base-core)")
         return translate.plan_job(lowered(spec, self.programs))
 
     def check(self) -> str:
@@ -116,7 +114,7 @@ class LocalBackend:
                 return job
             if self._describe(cluster).state.ended:
                 raise NotFound(f"cluster {cluster} has ended: create another one")
-            _check_program(plan)
+            _check_files(plan)
             make_folder(folder.jobs)
             appear(folder.job(job).path, {"plan.json": plan, "secrets.json": secrets} if secrets else {"plan.json": plan})
             folder.nudge()
@@ -234,10 +232,15 @@ def _check_machine(plan: Plan) -> None:
         raise CapacityError(f"driver.memory and worker.memory: got {needed} MiB in all: this machine has {there} MiB")
 
 
-def _check_program(plan: Plan) -> None:
+def _check_files(plan: Plan) -> None:
+    """Every file that a job's plan names is there."""
     program = plan["program"]
-    if program["kind"] == "python_file" and not Path(program["path"]).is_file():
-        raise SpecError(f"JobSpec.program.path: got {program['path']!r}: there is no such file")
+    named = {"files": plan["files"], "libraries": [item["path"] for item in plan["libraries"] if "path" in item]}
+    if program["kind"] == "python_file":
+        named["program.path"] = [program["path"]]
+    missing = [(field, path) for field, paths in named.items() for path in paths if not Path(path).is_file()]
+    if missing:
+        raise SpecError(*(f"JobSpec.{field}: got {path!r}: there is no such file" for field, path in missing))
 
 
 def _refuse_other_spark(asked: str | None) -> None:

@@ -54,6 +54,7 @@ class Daemons:
     :param env: of each process.
     :param memory: the driver's heap.
     :param conf: Spark properties that every application shares.
+    :param base_python: the interpreter under the one that has the cluster's libraries.
     """
 
     plan: Plan
@@ -62,6 +63,7 @@ class Daemons:
     env: Mapping[str, str]
     memory: str
     conf: Mapping[str, str]
+    base_python: str
     running: dict[int, Daemon] = field(default_factory=dict)
     master_url: str | None = None
     port: int | None = None

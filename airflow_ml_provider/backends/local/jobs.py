@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from airflow_ml_provider.backends.local import commands
+from airflow_ml_provider.backends.local import commands, with_libraries
 from airflow_ml_provider.backends.local.daemons import Daemons, how, known_cause
 from airflow_ml_provider.backends.local.forking import Forking
 from airflow_ml_provider.backends.local.layout import JobFolder, read_json, write_json
@@ -44,6 +44,7 @@ class Job:
     :param memory: the heap of the cluster's drivers.
     :param root: process id of its first process, once known.
     :param verdict: the state and the reason that ending it by force will leave.
+    :param properties: of Spark, of a classic program.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Job:
     memory: str = ""
     root: int | None = None
     verdict: tuple[JobState, str] | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def take_up(cls, job: str, folder: JobFolder, ui_url: str | None) -> Job:
@@ -79,19 +81,28 @@ class Job:
     def overdue(self) -> bool:
         return self.plan["timeout"] is not None and time.monotonic() - self.began > self.plan["timeout"]
 
-    def start(self, daemons: Daemons, forking: Forking, base: Mapping[str, str]) -> None:
-        """Start it: forked from the warm parent where it may be, else a process of its own; classic with a JVM of its own."""
+    def start(self, daemons: Daemons, forking: Forking, base: Mapping[str, str], cache: Path) -> None:
+        """Start it: forked from the warm parent where it may be, else a process of its own; classic with a JVM of its own.
+
+        :param cache: where libraries are kept.
+        """
         self.memory = daemons.memory
         env = self._environment(base, daemons)
+        for file in self.plan["files"]:
+            shutil.copy2(file, self.folder.scratch)
         program, args = self._program(), list(self.plan["program"]["args"])
-        if self.classic:
-            self.root = self._start_classic(daemons, env, [str(program), *args])
-        elif self._may_be_forked(env, base):
+        if not self.classic and self._may_be_forked(env, base):
             where = {"cwd": str(self.folder.scratch), "log": str(self.folder.log)}
             forking.ask(id=self.id, program=str(program), args=args, env=env, **where)
-        else:
-            python = self.plan["python"] or base["PYSPARK_PYTHON"]
-            self.root = self._spawn([python, run_python.__file__, str(program), *args], env)
+            return
+        python = self.plan["python"] or base["PYSPARK_PYTHON"]
+        properties = self._write_properties(daemons) if self.classic else None
+        runner = [run_python.__file__, str(program), *args]
+        command = self._classic(daemons, properties, runner) if properties else [with_libraries.PYTHON, *runner]
+        env |= {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
+        if self.plan["libraries"]:
+            command = self._installing(daemons, command, properties, cache)
+        self.root = self._spawn([python if part == with_libraries.PYTHON else part for part in command], env)
 
     def finish(self, code: int) -> None:
         """Record what became of it, from its exit code."""
@@ -146,16 +157,32 @@ class Job:
         """False when it asks for another interpreter, or for variables that only a new one reads."""
         differing = {key for key in env if env[key] != base.get(key)}
         other = self.plan["python"] not in (None, sys.executable) or base["PYSPARK_PYTHON"] != sys.executable
-        return not other and not any(key.startswith(_READ_AT_START) for key in differing)
+        return not other and not self.plan["libraries"] and not any(key.startswith(_READ_AT_START) for key in differing)
 
-    def _start_classic(self, daemons: Daemons, env: dict[str, str], program: list[str]) -> int:
-        properties = commands.classic_properties(daemons.conf, daemons.master_url or "", self.plan)
-        path = daemons.write_properties(self.id, properties)
+    def _write_properties(self, daemons: Daemons) -> Path:
+        self.properties = commands.classic_properties(daemons.conf, daemons.master_url or "", self.plan)
+        return daemons.write_properties(self.id, self.properties)
+
+    def _classic(self, daemons: Daemons, path: Path, runner: list[str]) -> list[str]:
         memory = self.plan["spark_conf"].get("spark.driver.memory", daemons.memory)
-        python = self.plan["python"] or env["PYSPARK_PYTHON"]
-        env |= {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
-        runner = [run_python.__file__, *program]
-        return self._spawn(commands.classic_command(daemons.made_of, daemons.site, path, memory, properties, runner), env)
+        return commands.classic_command(daemons.made_of, daemons.site, path, memory, self.properties, runner)
+
+    def _installing(self, daemons: Daemons, command: list[str], properties: Path | None, cache: Path) -> list[str]:
+        """The same command once the job's libraries are there."""
+        request = self.folder.path / "libraries.json"
+        document = {
+            "cache": str(cache),
+            "python": daemons.base_python,
+            "java": str(daemons.made_of.java),
+            "spark_home": str(daemons.made_of.spark_home),
+            "of_cluster": daemons.plan["libraries"],
+            "libraries": self.plan["libraries"],
+            "command": command,
+            "properties": str(properties) if properties else None,
+            "jars": self.properties.get("spark.jars", ""),
+        }
+        write_json(request, document)
+        return [sys.executable, "-m", with_libraries.__name__, str(request)]
 
     def _spawn(self, command: list[str], env: Mapping[str, str]) -> int:
         return spawn(command, env=env, log=self.folder.log, cwd=self.folder.scratch).pid

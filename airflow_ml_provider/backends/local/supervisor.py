@@ -30,6 +30,7 @@ from airflow_ml_provider.backends.local.forking import Forking
 from airflow_ml_provider.backends.local.java import find_jdk, with_shim
 from airflow_ml_provider.backends.local.jobs import CANCEL_GRACE, Job, now
 from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, make_folder, read_json, write_json
+from airflow_ml_provider.backends.local.libraries import jars_of, joined, python_with
 from airflow_ml_provider.backends.local.processes import adopt_orphans, descendants, die_with_parent, end_all, reap
 from airflow_ml_provider.core.errors import ClusterFailed, ConfigurationError
 from airflow_ml_provider.core.state import ClusterState, JobState
@@ -86,11 +87,14 @@ class Supervisor:
         self.site = Site(scratch, token=secrets.token_urlsafe(32), rpc_secret=secrets.token_urlsafe(32))
         self.site.logging.write_text(commands.LOGGING, encoding="utf-8")
         made_of = self._installation()
-        python = self.plan["python"] or sys.executable
+        base = self.plan["python"] or sys.executable
+        python = python_with(self.cache, base, self.plan["libraries"])
         self.env = commands.cluster_environment(self.plan, dict(os.environ), made_of, self.site, python)
         memory = commands.driver_memory(self.plan, _machine_mib())
         conf = commands.common_properties(self.plan, self.site, read_json(self.folder.secrets) or {})
-        self.daemons = Daemons(self.plan, made_of, self.site, self.env, memory, conf)
+        if jars := jars_of(self.cache, made_of.java, made_of.spark_home, self.plan["libraries"]):
+            conf["spark.jars"] = joined(conf.get("spark.jars", ""), *jars)
+        self.daemons = Daemons(self.plan, made_of, self.site, self.env, memory, conf, base)
         self._new_forking()
 
     def _installation(self) -> Installation:
@@ -204,7 +208,7 @@ class Supervisor:
         taken = Job.take_up(job, folder, self.daemons.ui_url)
         self.jobs[job] = taken
         try:
-            taken.start(self.daemons, self.forking, self.env)
+            taken.start(self.daemons, self.forking, self.env, self.cache)
         except OSError as error:
             taken.verdict = (JobState.FAILED, f"it could not be started: {error}")
             self._job_ended(taken, 1)
