@@ -148,8 +148,8 @@ class MemoryBackend:
         return _checked(merge(plan, spec.native), "ClusterSpec", ClusterState)
 
     def plan_job(self, spec: JobSpec) -> Plan:
-        refuse_unsupported(self, spec)
         spec = lowered(spec, self.programs)
+        refuse_unsupported(self, spec)
         plan = spec.model_dump(mode="json", exclude={"native", "timeout"}, exclude_none=True)
         plan["timeout"] = spec.timeout.total_seconds() if spec.timeout else None
         plan |= {"steps": _STEPS_UNTIL_DONE, "outcome": JobState.SUCCEEDED.value, "message": "", "result": None, "log": []}

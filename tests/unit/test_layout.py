@@ -61,7 +61,12 @@ def test_jobs_run_without_airflow_and_without_us(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "airflow_ml_provider" / "runners").rglob("*.py")), ids=lambda path: path.name)
 def test_runners_need_the_standard_library_and_spark(path: Path) -> None:
     late = MAY_BE_MISSING if path.parent.name == "notebook" else set()
-    assert {name.split(".")[0] for name in imported(path) if name} <= {*sys.stdlib_module_names, "pyspark", *late}
+    assert {name.split(".")[0] for name in imported(path) if name} <= {
+        *sys.stdlib_module_names,
+        "py4j",
+        "pyspark",
+        *late,
+    }  # Spark brings py4j
     assert not {name.split(".")[0] for name in imported_at_once(path)} & late
 
 

@@ -58,10 +58,11 @@ class LocalBackend:
         return translate.plan_cluster(spec)
 
     def plan_job(self, spec: JobSpec) -> Plan:
-        refuse_unsupported(self, spec)
         if isinstance(spec.program, RScript) and shutil.which("Rscript") is None:
             raise SpecError("JobSpec.program: got an RScript: this machine has no Rscript: install R (Debian: r-base-core)")
-        return translate.plan_job(lowered(spec, self.programs))
+        spec = lowered(spec, self.programs)
+        refuse_unsupported(self, spec)
+        return translate.plan_job(spec)
 
     def check(self) -> str:
         """What the Test button asks: whether a cluster could start here."""
