@@ -62,8 +62,8 @@ def load(path: str | os.PathLike[str], parameters: Mapping[str, Json] | None = N
         if found := gathered.read(file, source):
             documents[source] = found
     given = arm.parameter_files(documents)
-    for source, document in documents.items():
-        gathered.document(document, source, {**given.get(source.parent, {}), **(parameters or {})})
+    for place, document in documents.items():
+        gathered.document(document, place, {**given.get(place.parent, {}), **(parameters or {})})
     return gathered.factory()
 
 
