@@ -124,6 +124,18 @@ def test_setup_and_teardown_stand_around_every_task_inside(service, program):
     assert alone.operator.upstream_task_ids == {"etl.create_cluster"}
 
 
+def test_airflows_own_fields_are_those_of_any_operator(program):
+    common = {"pool": "spark", "retries": 2, "execution_timeout": timedelta(hours=1)}
+    with DAG("fields", schedule=None, default_args=common) as dag, SparkCluster("etl") as cluster:
+        cluster.job("job", program=program)
+        cluster.job("own", program=program, pool="gpu", retries=0, priority_weight=7)
+    found = {task.task_id: (task.pool, task.retries, task.execution_timeout) for task in dag.tasks}
+    assert set(found) == {"etl.create_cluster", "etl.job", "etl.own", "etl.terminate_cluster"}
+    assert found.pop("etl.own") == ("gpu", 0, timedelta(hours=1))
+    assert set(found.values()) == {("spark", 2, timedelta(hours=1))}
+    assert dag.get_task("etl.own").priority_weight == 7
+
+
 def test_a_failed_job_fails_the_run_and_the_cluster_still_ends(run, service, program, deferrable, log):
     native = {"outcome": "FAILED", "log": ["reading", "ValueError: no column 'x'"]}
     with DAG("failing", schedule=None) as dag, SparkCluster("etl", deferrable=deferrable) as cluster:
