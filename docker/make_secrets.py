@@ -46,8 +46,14 @@ def connections(key: str, secret: str, blob_key: str) -> dict[str, dict[str, obj
     """Airflow's connections, for ``airflow connections import``."""
     s3 = {"endpoint_url": "http://s3:8333", "region_name": "us-east-1"}
     return {
-        "spark_cluster_default": {"conn_type": "spark_cluster", "extra": {"backend": "local"}},
-        "mlflow_default": {"conn_type": "mlflow", "host": "http://mlflow:5000", "extra": {"ui_url": "http://localhost:5000"}},
+        # Port 0 is what Airflow's page saves and sends for no port: its Test button refuses where the two differ.
+        "spark_cluster_default": {"conn_type": "spark_cluster", "port": 0, "extra": {"backend": "local"}},
+        "mlflow_default": {
+            "conn_type": "mlflow",
+            "host": "http://mlflow:5000",
+            "port": 0,
+            "extra": {"ui_url": "http://localhost:5000"},
+        },
         "aws_default": {"conn_type": "aws", "login": key, "password": secret, "extra": s3},
         "wasb_default": {"conn_type": "wasb", "host": f"http://blob:10000/{ACCOUNT}", "login": ACCOUNT, "password": blob_key},
     }

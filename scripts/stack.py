@@ -245,10 +245,10 @@ def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
 
 
 def _connections(mlflow_url: str | None) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {"spark_cluster_default": {"conn_type": "spark_cluster", "extra": '{"backend": "local"}'}}
-    if mlflow_url:
-        found["mlflow_default"] = {"conn_type": "mlflow", "host": mlflow_url}
-    return found
+    # Port 0 is what Airflow's page saves and sends for no port: its Test button refuses where the two differ.
+    spark = {"conn_type": "spark_cluster", "port": 0, "extra": '{"backend": "local"}'}
+    mlflow = {"conn_type": "mlflow", "port": 0, "host": mlflow_url}
+    return {"spark_cluster_default": spark, **({"mlflow_default": mlflow} if mlflow_url else {})}
 
 
 def _answers(url: str) -> bool:

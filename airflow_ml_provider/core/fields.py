@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -72,6 +71,8 @@ def _problem(spec: type[Spec], item: Mapping[str, Any]) -> list[str]:
 
 
 def _suggestion(name: str, fields: list[str]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, fields, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"The fields are {', '.join(fields)}."
 
