@@ -19,12 +19,15 @@ class Feature(StrEnum):
 
     AUTOSCALING = "autoscaling"
     FILES = "files"
+    FUSE_MOUNTS = "fuse_mounts"
     GPUS = "gpus"
     IDLE_TIMEOUT = "idle_timeout"
     INSTANCE_TYPE = "instance_type"
     JOB_LIBRARIES = "job_libraries"
     LIBRARIES = "libraries"
     MAX_LIFETIME = "max_lifetime"
+    MOUNTS = "mounts"
+    READ_ONLY_MOUNTS = "read_only_mounts"
     SPARK_VERSION = "spark_version"
     SPOT = "spot"
 
@@ -55,7 +58,8 @@ class Backend(Protocol):
     def create(self, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
         """Ask for a cluster and return its id. The same token gives the same id, also after the cluster has ended.
 
-        :param secrets: Spark properties that may appear in no plan, argument or log.
+        :param secrets: Spark properties that may appear in no plan, argument or log; what begins with ``file:`` is the text of a
+            file of this name, in the folder that ``{files}`` in a property stands for.
         """
         ...
 
@@ -115,6 +119,7 @@ def _asked_features(spec: ClusterSpec) -> Iterator[tuple[Feature, str]]:
             yield Feature.SPOT, f"{role}.spot"
     if spec.libraries:
         yield Feature.LIBRARIES, "libraries"
+    yield from _asked_of_mounts(spec)
     if spec.max_workers is not None:
         yield Feature.AUTOSCALING, "max_workers"
     for field in ("spark_version", "idle_timeout", "max_lifetime"):
@@ -127,3 +132,11 @@ def _asked_features_of_job(spec: JobSpec) -> Iterator[tuple[Feature, str]]:
         yield Feature.FILES, "files"
     if spec.libraries:
         yield Feature.JOB_LIBRARIES, "libraries"
+
+
+def _asked_of_mounts(spec: ClusterSpec) -> Iterator[tuple[Feature, str]]:
+    if spec.mounts:
+        yield Feature.MOUNTS, "mounts"
+    for feature, field in ((Feature.READ_ONLY_MOUNTS, "read_only"), (Feature.FUSE_MOUNTS, "fuse")):
+        if any(getattr(mount, field, False) for mount in spec.mounts):
+            yield feature, f"mounts.{field}"

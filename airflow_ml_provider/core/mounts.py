@@ -6,11 +6,27 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.spec import Mount
-from airflow_ml_provider.core.storage import SCHEMES
+from airflow_ml_provider.core.spec import ClusterSpec, Mount
+from airflow_ml_provider.core.storage import CONNECTORS, SCHEMES
 from airflow_ml_provider.core.storage.base import FILES, Credentials, Opened
 
-__all__ = ["FILES", "Credentials", "Mount", "Opened", "Settings", "check_mounts", "hadoop_settings", "open_mount"]
+__all__ = [
+    "FILES",
+    "Credentials",
+    "Mount",
+    "Opened",
+    "Settings",
+    "check_mounts",
+    "connectors",
+    "hadoop_settings",
+    "open_mount",
+    "with_mounts",
+]
+
+FILE_KEY = "file:"
+"""What a file's name begins with among the secrets of a cluster."""
+HADOOP_KEY = "spark.hadoop."
+"""What a Hadoop setting begins with among Spark's properties."""
 
 _TABLE = "fs.viewfs.mounttable.default.link./mnt"
 _READ_ONLY = "readonly"
@@ -23,13 +39,11 @@ class Settings(NamedTuple):
     :param conf: settings that anybody may see.
     :param secrets: settings that nobody may see.
     :param files: files by name, as secret as ``secrets``; ``{files}`` in a setting stands for their folder.
-    :param libraries: the connectors, sorted.
     """
 
     conf: dict[str, str]
     secrets: dict[str, str]
     files: dict[str, str]
-    libraries: tuple[str, ...]
 
 
 def open_mount(mount: Mount, credentials: Credentials | None) -> Opened:
@@ -59,7 +73,7 @@ def hadoop_settings(opened: Mapping[Mount, Opened]) -> Settings:
     """
     check_mounts(opened)
     owners: dict[str, tuple[Mount, str]] = {}
-    found = Settings({"fs.dbfs.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"}, {}, {}, _libraries(opened))
+    found = Settings({"fs.dbfs.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"}, {}, {})
     for mount, item in opened.items():
         _claim(owners, mount, {**item.conf, **item.secrets, **item.files})
         found.conf.update({**item.conf, **_link(mount, item)})
@@ -68,15 +82,27 @@ def hadoop_settings(opened: Mapping[Mount, Opened]) -> Settings:
     return found
 
 
+def with_mounts(spec: ClusterSpec, opened: Mapping[Mount, Opened]) -> tuple[ClusterSpec, dict[str, str]]:
+    """A cluster with its mounts opened: the spec with their settings under its own, and what of them is secret for ``create``."""
+    if not opened:
+        return spec, {}
+    found = hadoop_settings(opened)
+    conf = {f"{HADOOP_KEY}{key}": value for key, value in found.conf.items()}
+    secrets = {f"{HADOOP_KEY}{key}": value for key, value in found.secrets.items()}
+    files = {f"{FILE_KEY}{name}": text for name, text in found.files.items()}
+    return spec.model_copy(update={"mounts": tuple(opened), "spark_conf": {**conf, **spec.spark_conf}}), {**secrets, **files}
+
+
+def connectors(mounts: Iterable[Mount]) -> tuple[str, ...]:
+    """The connectors that mounts need, sorted."""
+    return tuple(sorted({CONNECTORS[mount.scheme] for mount in mounts if mount.scheme in CONNECTORS}))
+
+
 def _link(mount: Mount, opened: Opened) -> dict[str, str]:
     if not mount.read_only:
         return {f"{_TABLE}/{mount.name}": opened.link}
     scheme = f"{_READ_ONLY}-{opened.link.partition(':')[0]}"
     return {f"{_TABLE}/{mount.name}": f"{_READ_ONLY}-{opened.link}", f"fs.{scheme}.impl": _READ_ONLY_CLASS}
-
-
-def _libraries(opened: Mapping[Mount, Opened]) -> tuple[str, ...]:
-    return tuple(sorted({name for item in opened.values() for name in item.libraries}))
 
 
 def _claim(owners: dict[str, tuple[Mount, str]], mount: Mount, settings: Mapping[str, str]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from airflow_ml_provider.core.fields import Memory, Seconds, Spec, memory_mib, merge
 from airflow_ml_provider.core.libraries import Jar, Library, Maven, PyPI, Requirements, Wheel
@@ -115,6 +115,13 @@ class Mount(Spec):
         return split_source(self.source).scheme
 
 
+MountOrId = Annotated[
+    Annotated[Mount, Tag("mount")] | Annotated[str, Tag("id")],
+    Discriminator(lambda value: "id" if isinstance(value, str) else "mount"),
+]
+"""A mount, or the id of the connection that holds one."""
+
+
 class ClusterSpec(Spec):
     """An ephemeral Spark cluster.
 
@@ -130,6 +137,7 @@ class ClusterSpec(Spec):
     :param max_lifetime: the service ends the cluster when it is so old, whatever runs; None never does.
     :param tags: labels on the service's own objects.
     :param libraries: what every program on the cluster finds installed.
+    :param mounts: storage by name, ``dbfs:/mnt/<name>/`` in Spark; a text is the id of a connection of type ``mount``.
     :param native: merged last into the payload that the service gets.
     """
 
@@ -145,6 +153,7 @@ class ClusterSpec(Spec):
     max_lifetime: Seconds | None = timedelta(hours=24)
     tags: dict[str, str] = {}
     libraries: tuple[Library, ...] = ()
+    mounts: tuple[MountOrId, ...] = ()
     native: dict[str, Any] = {}
 
     @model_validator(mode="after")

@@ -158,10 +158,19 @@ class SparkClusterHook(BaseHook):
             raise self.connection.wrong("defaults", str(error)) from None
         return ClusterSpec(**merge(self.connection.defaults, fields))
 
+    def open_mounts(self, spec: ClusterSpec) -> tuple[ClusterSpec, dict[str, str]]:
+        """The spec with its mounts opened, and what of them is secret for ``create``; errors as :func:`mounted.open_mounts`."""
+        if not spec.mounts:
+            return spec, {}
+        from airflow_ml_provider.hooks.mounted import open_mounts
+
+        return open_mounts(spec, here=self.connection.backend == "local")
+
     def test_connection(self) -> tuple[bool, str]:
         """What the Test button does: check every field, then ask the service for its live clusters."""
         try:
-            self.backend.plan_cluster(self.cluster_spec({}))
+            spec, _ = self.open_mounts(self.cluster_spec({}))
+            self.backend.plan_cluster(spec)
             check = getattr(self.backend, "check", None)
             found = check() if check else None
             live = sum(1 for _ in self.backend.owned())

@@ -32,7 +32,9 @@ UNSET: Any = _Unset()
 
 
 def plain(value: Any) -> Any:
-    """A spec as the mapping that it was made from, so that Airflow renders the templates in it."""
+    """A spec, or specs in a list, as the mapping that it was made from, so that Airflow renders the templates in it."""
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
     if isinstance(value, Spec):
         return {"kind": value.kind, **value.model_dump(exclude_unset=True)} if hasattr(value, "kind") else _dump(value)
     if isinstance(value, (list, tuple)):

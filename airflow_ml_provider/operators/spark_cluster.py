@@ -15,7 +15,7 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow_ml_provider.core.errors import ClusterFailed
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.polling import decide_cluster
-from airflow_ml_provider.core.spec import ClusterSpec, Node, Spec
+from airflow_ml_provider.core.spec import ClusterSpec, Mount, Node, Spec
 from airflow_ml_provider.core.state import ClusterState
 from airflow_ml_provider.hooks.spark_cluster import DEFAULT_CONN_ID, SparkClusterHook
 from airflow_ml_provider.operators.base import UNSET, check_constants, final_errors, insist, plain
@@ -62,6 +62,7 @@ class CreateSparkClusterOperator(BaseOperator):
         max_lifetime: timedelta | str | None = UNSET,
         tags: Mapping[str, str] = UNSET,
         libraries: Sequence[Spec | Mapping[str, Any]] = UNSET,
+        mounts: Sequence[Mount | Mapping[str, Any] | str] = UNSET,
         native: Mapping[str, Any] = UNSET,
         **kwargs: Any,
     ) -> None:
@@ -79,6 +80,7 @@ class CreateSparkClusterOperator(BaseOperator):
             "max_lifetime": max_lifetime,
             "tags": tags,
             "libraries": libraries,
+            "mounts": mounts,
             "native": native,
         }
         self.spark_conn_id = spark_conn_id
@@ -91,9 +93,10 @@ class CreateSparkClusterOperator(BaseOperator):
         with final_errors():
             hook = SparkClusterHook(self.spark_conn_id)
             spec = self._spec(hook, context)
-            plan = hook.backend.plan_cluster(spec)
+            mounted, secrets = hook.open_mounts(spec)
+            plan = hook.backend.plan_cluster(mounted)
             self.log.info("Asking %s for a cluster:\n%s", hook.connection.backend, json.dumps(plan, indent=2, default=str))
-            cluster = self._left_by_clear(context, hook.backend, spec) or self._ask(hook.backend, plan, work_of(context))
+            cluster = self._left_by_clear(context, hook.backend, spec) or self._ask(hook.backend, plan, secrets, work_of(context))
         handle = Handle(hook.connection.backend, hook.spark_conn_id, cluster)
         error = decide_cluster(str(handle), self._describe(hook.backend, cluster)).error
         if error:
@@ -126,10 +129,10 @@ class CreateSparkClusterOperator(BaseOperator):
             return found
         return None
 
-    def _ask(self, backend: Backend, plan: Plan, work: Work) -> str:
+    def _ask(self, backend: Backend, plan: Plan, secrets: Mapping[str, str], work: Work) -> str:
         """The cluster of this piece of work: the first generation that has not ended, made if need be."""
         for generation in count():
-            cluster = insist(partial(backend.create, plan, token=work.token(generation)), log=self.log)
+            cluster = insist(partial(backend.create, plan, token=work.token(generation), secrets=secrets), log=self.log)
             self._asked = backend, cluster
             if self._killed:
                 backend.terminate(cluster)

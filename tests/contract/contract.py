@@ -12,13 +12,14 @@ import pytest
 
 from airflow_ml_provider.core.backend import Feature
 from airflow_ml_provider.core.errors import NotFound, SpecError
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PyPI, merge
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Mount, PyPI, merge
 from airflow_ml_provider.core.state import ClusterState, JobState
 from tests.contract.rigs import RIGS, Rig, until_ended, until_state
 
 CANARY = "canary-7d1f-never-shown"
 ASKING_FOR: dict[Feature, dict[str, Any]] = {
     Feature.AUTOSCALING: {"workers": 1, "max_workers": 2},
+    Feature.FUSE_MOUNTS: {"mounts": [Mount("raw", "s3://bucket/raw", fuse=True)]},
     Feature.GPUS: {"driver": {"gpus": 1}},
     Feature.IDLE_TIMEOUT: {"idle_timeout": 600},
     Feature.FILES: {"files": ("/x.csv",)},
@@ -26,6 +27,8 @@ ASKING_FOR: dict[Feature, dict[str, Any]] = {
     Feature.LIBRARIES: {"libraries": [{"kind": "pypi", "requirement": "holidays"}]},
     Feature.INSTANCE_TYPE: {"driver": {"instance_type": "large"}},
     Feature.MAX_LIFETIME: {"max_lifetime": 600},
+    Feature.MOUNTS: {"mounts": [Mount("raw", "s3://bucket/raw")]},
+    Feature.READ_ONLY_MOUNTS: {"mounts": [Mount("raw", "s3://bucket/raw", read_only=True)]},
     Feature.SPARK_VERSION: {"spark_version": "4.2"},
     Feature.SPOT: {"driver": {"spot": True}},
 }

@@ -56,7 +56,8 @@ def azurite() -> Iterator[BlobServer]:
     program = _fetched()
     (port,) = free_ports(1)
     server = BlobServer(f"http://{LOOPBACK}:{port}/{BlobServer.account}")
-    env = {**os.environ, "AZURITE_ACCOUNTS": f"{server.account}:{server.key}"}
+    preload = f"--require={Path(__file__).with_name('azure_order.js')}"
+    env = {**os.environ, "AZURITE_ACCOUNTS": f"{server.account}:{server.key}", "NODE_OPTIONS": preload}
     with running([str(program), "--blobHost", LOOPBACK, "--blobPort", str(port), *_FLAGS], port, env=env):
         yield server
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from tests.servers.process import LOOPBACK, free_ports, running
 
+_PARTS = ("master", "volume", "filer", "s3")
+
 
 @dataclass(frozen=True)
 class S3Server:
@@ -50,8 +52,9 @@ class S3Server:
 @contextmanager
 def seaweedfs() -> Iterator[S3Server]:
     """A server of one's own, gone at the end."""
-    ports = dict(zip(("master", "volume", "filer"), zip(*[iter(free_ports(6))] * 2, strict=False), strict=True))
-    s3, s3_grpc = free_ports(2)
+    found = iter(free_ports(2 * len(_PARTS)))
+    ports = {part: (next(found), next(found)) for part in _PARTS}
+    s3 = ports["s3"][0]
     server = S3Server(f"http://{LOOPBACK}:{s3}")
     keys = [{"accessKey": server.key, "secretKey": server.secret}]
     allowed = {"identities": [{"name": "test", "credentials": keys, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}
@@ -65,8 +68,6 @@ def seaweedfs() -> Iterator[S3Server]:
                 f"-ip.bind={LOOPBACK}",
                 "-filer",
                 "-s3",
-                f"-s3.port={s3}",
-                f"-s3.port.grpc={s3_grpc}",  # else ten thousand above, where there may be no port
                 f"-s3.config={config.name}",
             ),
             *(
@@ -74,7 +75,13 @@ def seaweedfs() -> Iterator[S3Server]:
                 for name, pair in ports.items()
                 for kind, port in zip(("", ".grpc"), pair, strict=True)
             ),
-            *("-master.volumeSizeLimitMB=1024", "-volume.max=500", "-master.telemetry=false"),
+            *(
+                "-master.volumeSizeLimitMB=1024",
+                "-volume.max=500",
+                "-master.telemetry=false",
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
+            ),
         ]
         with running([str(Path(sys.prefix) / "bin" / "weed"), "server", *flags], s3):
             _until_it_writes(server)

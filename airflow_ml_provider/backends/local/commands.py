@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.sax.saxutils import escape
 
+from airflow_ml_provider.backends.local.translate import OWN_CLASSES
 from airflow_ml_provider.core.backend import Plan
+from airflow_ml_provider.core.mounts import FILE_KEY, FILES, HADOOP_KEY
 from airflow_ml_provider.core.spec import memory_mib
 
 LOOPBACK = "127.0.0.1"
 TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
 """Where both ends of Spark Connect look for the token."""
+PRIVATE = "private"
+"""The folder of a cluster's secret files, under its scratch."""
 _DAEMON_MEMORY = "512m"
 _OPENED = (
     *("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util"),
@@ -35,6 +40,9 @@ _JVM_FLAGS = (
     "-XX:+ExitOnOutOfMemoryError",
 )
 _NOT_INHERITED = ("AIRFLOW", "_AIRFLOW", "SPARK_", "PYSPARK_", "_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS")
+_COMMIT_PROTOCOL = "airflow_ml_provider.MountCommitProtocol"
+_CLASS_PATHS = ("spark.driver.extraClassPath", "spark.executor.extraClassPath")
+_ADDED_TO = {**dict.fromkeys(_CLASS_PATHS, ":"), "spark.redaction.regex": "|"}
 _REDACTION = "(?i)secret|password|token|access[.]?key"
 LOGGING = """\
 rootLogger.level = warn
@@ -80,11 +88,18 @@ class Site:
     :param scratch: a folder that goes with the cluster.
     :param token: opens the Spark Connect server.
     :param rpc_secret: opens Spark's own ports.
+    :param classes: what follows Spark's jars on the class path of drivers and executors.
     """
 
     scratch: Path
     token: str
     rpc_secret: str
+    classes: tuple[Path, ...] = ()
+
+    @property
+    def private(self) -> Path:
+        """Hadoop's secret settings, which are on the class path, and the files that settings lead to."""
+        return self.scratch / PRIVATE
 
     @property
     def logging(self) -> Path:
@@ -135,8 +150,10 @@ def driver_memory(plan: Plan, machine_mib: int) -> str:
 
 
 def common_properties(plan: Plan, site: Site, secrets: Mapping[str, str]) -> dict[str, str]:
-    """Spark properties of every application on the cluster."""
+    """Spark properties of every application on the cluster. Hadoop's secret settings are not among them: :func:`site_xml`."""
     cores = _cores(plan)
+    hadoop = hadoop_secrets(secrets)
+    given = {key: value.replace(FILES, str(site.private)) for key, value in plan["spark_conf"].items()}
     return {
         "spark.sql.shuffle.partitions": str(max(8, 4 * cores)),
         "spark.sql.catalogImplementation": "in-memory",
@@ -144,9 +161,11 @@ def common_properties(plan: Plan, site: Site, secrets: Mapping[str, str]) -> dic
         "spark.ui.port": "0",
         "spark.ui.killEnabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.redaction.regex": "|".join([_REDACTION, *(f"^{re.escape(key)}$" for key in sorted(secrets))]),
-        **plan["spark_conf"],
-        **secrets,
+        **({"spark.sql.sources.commitProtocolClass": _COMMIT_PROTOCOL} if OWN_CLASSES in plan["connectors"] else {}),
+        **given,
+        **_class_paths(given, site),
+        "spark.redaction.regex": _redaction(given, [*secrets, *hadoop]),
+        **{key: value for key, value in secrets.items() if not key.startswith((HADOOP_KEY, FILE_KEY))},
         "spark.driver.host": LOOPBACK,
         "spark.driver.bindAddress": LOOPBACK,
         "spark.local.dir": str(site.scratch / "local"),
@@ -157,6 +176,17 @@ def common_properties(plan: Plan, site: Site, secrets: Mapping[str, str]) -> dic
         "spark.executor.cores": str(plan["worker_cores"]),
         **({"spark.cores.max": str(plan["workers"] * plan["worker_cores"])} if plan["workers"] else {}),
     }
+
+
+def hadoop_secrets(secrets: Mapping[str, str]) -> dict[str, str]:
+    """Those of a cluster's secrets that are Hadoop's, by Hadoop's names."""
+    return {key.removeprefix(HADOOP_KEY): value for key, value in secrets.items() if key.startswith(HADOOP_KEY)}
+
+
+def site_xml(settings: Mapping[str, str]) -> str:
+    """Hadoop's ``core-site.xml``."""
+    items = (f"<property><name>{escape(key)}</name><value>{escape(value)}</value></property>" for key, value in settings.items())
+    return "\n".join(["<configuration>", *items, "</configuration>", ""])
 
 
 def connect_properties(common: Mapping[str, str], master: str) -> dict[str, str]:
@@ -173,7 +203,12 @@ def connect_properties(common: Mapping[str, str], master: str) -> dict[str, str]
 def classic_properties(common: Mapping[str, str], master: str, job: Plan) -> dict[str, str]:
     """Those of a program with a driver of its own."""
     mine = {key: value for key, value in common.items() if not key.startswith("spark.connect.")}
-    return {**mine, "spark.app.name": job["name"], **job["spark_conf"], "spark.master": master}
+    added = {
+        key: job["spark_conf"][key] + sign + mine[key]
+        for key, sign in _ADDED_TO.items()
+        if key in mine and key in job["spark_conf"]
+    }
+    return {**mine, "spark.app.name": job["name"], **job["spark_conf"], **added, "spark.master": master}
 
 
 def local_master(plan: Plan) -> str:
@@ -212,6 +247,18 @@ def worker_command(made_of: Installation, site: Site, properties: Path, plan: Pl
     main = "org.apache.spark.deploy.worker.Worker"
     where = ["--work-dir", str(site.scratch / "work"), "--properties-file", str(properties), master]
     return [*_java(made_of, site, _DAEMON_MEMORY), main, *_ports(), *size, *where]
+
+
+def _class_paths(given: Mapping[str, str], site: Site) -> dict[str, str]:
+    """Where drivers and executors find more classes, after those that the user names."""
+    if not site.classes:
+        return {}
+    return {name: ":".join([*filter(None, [given.get(name)]), *map(str, site.classes)]) for name in _CLASS_PATHS}
+
+
+def _redaction(given: Mapping[str, str], secrets: Iterable[str]) -> str:
+    """What Spark's pages and logs never show: what the user says, and every secret of ours whatever the user says."""
+    return "|".join([given.get("spark.redaction.regex", _REDACTION), *(f"^{re.escape(key)}$" for key in sorted(secrets))])
 
 
 def _driver(made_of: Installation, site: Site, memory: str, conf: Mapping[str, str]) -> list[str]:

@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 from airflow_ml_provider.backends.local import commands
 from airflow_ml_provider.backends.local.archive import Archive
 from airflow_ml_provider.backends.local.commands import Installation, Site
+from airflow_ml_provider.backends.local.connectors import class_path
 from airflow_ml_provider.backends.local.daemons import Daemons, cause, tail
 from airflow_ml_provider.backends.local.forking import Forking
 from airflow_ml_provider.backends.local.java import find_jdk, with_shim
@@ -33,6 +34,7 @@ from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, 
 from airflow_ml_provider.backends.local.libraries import jars_of, joined, python_with
 from airflow_ml_provider.backends.local.processes import adopt_orphans, descendants, die_with_parent, end_all, reap
 from airflow_ml_provider.core.errors import ClusterFailed, ConfigurationError
+from airflow_ml_provider.core.mounts import FILE_KEY
 from airflow_ml_provider.core.state import ClusterState, JobState
 
 _STARTING_TICK = 0.05
@@ -84,27 +86,31 @@ class Supervisor:
         scratch = self.folder.scratch
         for name in ("tmp", "local", "work"):
             make_folder(scratch / name)
-        self.site = Site(scratch, token=secrets.token_urlsafe(32), rpc_secret=secrets.token_urlsafe(32))
+        given = read_json(self.folder.secrets) or {}
+        made_of, classes = self._installation()
+        tokens = {"token": secrets.token_urlsafe(32), "rpc_secret": secrets.token_urlsafe(32)}
+        self.site = Site(scratch, **tokens, classes=(*classes, *_write_private(scratch, given)))
         self.site.logging.write_text(commands.LOGGING, encoding="utf-8")
-        made_of = self._installation()
         base = self.plan["python"] or sys.executable
         python = python_with(self.cache, base, self.plan["libraries"])
         self.env = commands.cluster_environment(self.plan, dict(os.environ), made_of, self.site, python)
         memory = commands.driver_memory(self.plan, _machine_mib())
-        conf = commands.common_properties(self.plan, self.site, read_json(self.folder.secrets) or {})
+        conf = commands.common_properties(self.plan, self.site, given)
         if jars := jars_of(self.cache, made_of.java, made_of.spark_home, self.plan["libraries"]):
             conf["spark.jars"] = joined(conf.get("spark.jars", ""), *jars)
         self.daemons = Daemons(self.plan, made_of, self.site, self.env, memory, conf, base)
         self._new_forking()
 
-    def _installation(self) -> Installation:
+    def _installation(self) -> tuple[Installation, list[Path]]:
+        """What the processes are started from, and the jars that mounts need."""
         home = spark_home()
         jdk = with_shim(find_jdk({**os.environ, **self.plan["env"]}), make_folder(self.cache))
-        self.archive = Archive(self.cache, jdk, home)
+        classes = class_path(self.cache, home, jdk.java, self.plan["connectors"])
+        self.archive = Archive(self.cache, jdk, home, classes)
         readable = self.archive.readable()
         if self.archive.claim():
             self.record = self.folder.scratch / "classes.jsa"
-        return Installation(jdk.java, home, readable, self.record)
+        return Installation(jdk.java, home, readable, self.record), classes
 
     def _new_forking(self) -> None:
         log = self.folder.scratch / "warm-parent.log"
@@ -264,6 +270,20 @@ class Supervisor:
             lambda: [process for process in descendants() if process.pid == pid], grace=_RECORD_GRACE, limit=2 * _RECORD_GRACE
         )
         self.archive.keep(self.record)
+
+
+def _write_private(scratch: Path, given: Mapping[str, str]) -> list[Path]:
+    """Hadoop's secret settings and the files that others lead to, for the owner alone; where they are, if there are any."""
+    files = {key.removeprefix(FILE_KEY): text for key, text in given.items() if key.startswith(FILE_KEY)}
+    if settings := commands.hadoop_secrets(given):
+        files["core-site.xml"] = commands.site_xml(settings)
+    if not files:
+        return []
+    folder = make_folder(scratch / commands.PRIVATE)
+    for name, text in files.items():
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder]
 
 
 def close(folder: ClusterFolder, state: ClusterState, message: str) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, memory_mib, merge
+from airflow_ml_provider.core.mounts import connectors
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Mount, PythonCode, PythonFile, memory_mib, merge
 from airflow_ml_provider.core.state import ClusterState, JobState
 
+OWN_CLASSES = "mounts"
+"""What stands for our own classes among the connectors."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OURS = "the local backend sets it"
 _RESERVED_CONF: dict[str, str] = {
@@ -75,6 +78,7 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
         "max_lifetime": _seconds(spec.max_lifetime),
         "tags": dict(spec.tags),
         "libraries": [library.model_dump(mode="json") for library in spec.libraries],
+        "connectors": _connectors([mount for mount in spec.mounts if isinstance(mount, Mount)]),
         "python": None,
     }
     problems = [
@@ -82,6 +86,10 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
         *_reserved("ClusterSpec.spark_conf", spec.spark_conf, _RESERVED_CLUSTER_CONF),
         *_reserved("ClusterSpec.env", spec.env, _RESERVED_ENV),
     ]
+    if ids := [mount for mount in spec.mounts if isinstance(mount, str)]:
+        problems.append(
+            f"ClusterSpec.mounts: got {ids[0]!r}: the id of a connection is known to Airflow's hook only: give a Mount"
+        )
     if not spec.workers and spec.worker.model_fields_set & {"cores", "memory"}:
         problems.append("ClusterSpec.worker: got a size, but workers=0: the driver does all the work, so set driver instead")
     if problems:
@@ -134,6 +142,12 @@ def cluster_state(recorded: str) -> ClusterState:
 def job_state(recorded: str) -> JobState:
     """Our state for a recorded one; ``UNKNOWN`` for that of another version."""
     return JobState(recorded) if recorded in JobState.__members__ else JobState.UNKNOWN
+
+
+def _connectors(mounts: Sequence[Mount]) -> list[str]:
+    """The stores' connectors, and our own classes for what they alone do not: commits, and read-only mounts."""
+    stores = connectors(mounts)
+    return [*stores, OWN_CLASSES] if stores or any(mount.read_only for mount in mounts) else []
 
 
 def _of_session(key: str) -> bool:

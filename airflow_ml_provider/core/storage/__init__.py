@@ -15,3 +15,9 @@ SCHEMES: Mapping[str, Callable[[str, Credentials | None], Opened]] = {
     **dict.fromkeys(places.FILE_SCHEMES, places.open_folder),
 }
 """What opens a source, by its scheme."""
+CONNECTORS: Mapping[str, str] = {
+    **dict.fromkeys(s3.SCHEMES, "aws"),
+    **dict.fromkeys(azure.SCHEMES, "azure"),
+    **dict.fromkeys(google.SCHEMES, "gcs"),
+}
+"""The connector that Hadoop needs, by scheme; what is not here it opens itself."""

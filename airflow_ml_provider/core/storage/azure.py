@@ -71,7 +71,6 @@ def open_azure(source: str, credentials: Credentials | None) -> Opened:
         conf={**COMMITTER, **_endpoint(account, blob=parts.scheme.startswith("wasb")), **_of(account, login.conf)},
         secrets=_of(account, login.secrets),
         options={"account_name": account.name, **login.options},
-        libraries=("azure",),
     )
 
 

@@ -55,7 +55,6 @@ class Opened:
     :param files: files by name that the settings lead to; as secret as ``secrets``. ``{files}`` in a setting is their folder.
     :param options: keyword arguments of the fsspec filesystem; some are secret.
     :param assumes_role: the fsspec filesystem takes a session that assumes the connection's AWS role, which its hook makes.
-    :param libraries: names of the connectors that Hadoop needs: ``aws``, ``azure``, ``gcs``.
     """
 
     link: str
@@ -66,7 +65,6 @@ class Opened:
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     assumes_role: bool = False
-    libraries: tuple[str, ...] = ()
 
 
 def split_source(source: str) -> SplitResult:

@@ -33,7 +33,6 @@ def open_google(source: str, credentials: Credentials | None) -> Opened:
         conf={**COMMITTER, **conf, **({"fs.gs.project.id": project} if project else {})},
         files=files,
         options={**options, **({"project": project} if project else {})},
-        libraries=("gcs",),
     )
 
 

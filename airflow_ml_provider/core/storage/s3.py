@@ -56,7 +56,6 @@ def open_s3(source: str, credentials: Credentials | None) -> Opened:
         files=login.files,
         options={**options, **login.options},
         assumes_role=login.assumes_role,
-        libraries=("aws",),
     )
 
 

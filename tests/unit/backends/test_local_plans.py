@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,18 @@ import pytest
 from airflow_ml_provider.backends.local import commands, translate
 from airflow_ml_provider.backends.local.commands import Installation, Site
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, PythonCode, PythonFile
+from airflow_ml_provider.core.mounts import open_mount, with_mounts
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Mount, Node, PythonCode, PythonFile
 from airflow_ml_provider.core.state import ClusterState, JobState
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "local"
 SITE = Site(Path("/state/c-1/scratch"), token="canary-token", rpc_secret="canary-rpc")
 MADE_OF = Installation(Path("/jdk/bin/java"), Path("/spark"), archive=Path("/state/cache/k.jsa"))
 SINGLE = ClusterSpec(name="etl")
+OPENED = {
+    mount: open_mount(mount, None) for mount in (Mount("raw", "s3://bucket/raw", read_only=True), Mount("out", "/data/out"))
+}
+MOUNTED, _ = with_mounts(ClusterSpec(name="mounted"), OPENED)
 STANDALONE = ClusterSpec(
     name="train",
     driver=Node(cores=2, memory="2g"),
@@ -37,7 +44,9 @@ def golden(name: str, document: Any) -> None:
     assert document == json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("name", "spec"), [("cluster_single_node", SINGLE), ("cluster_standalone", STANDALONE)])
+@pytest.mark.parametrize(
+    ("name", "spec"), [("cluster_single_node", SINGLE), ("cluster_standalone", STANDALONE), ("cluster_mounted", MOUNTED)]
+)
 def test_cluster_plan(name: str, spec: ClusterSpec) -> None:
     golden(name, translate.plan_cluster(spec))
 
@@ -143,3 +152,44 @@ def test_properties_files_are_escaped(properties: dict[str, str], text: str) -> 
 def test_the_heap_is_a_quarter_of_the_machine_within_bounds(machine_mib: int, memory: str) -> None:
     assert commands.driver_memory(translate.plan_cluster(SINGLE), machine_mib) == memory
     assert commands.driver_memory(translate.plan_cluster(STANDALONE), machine_mib) == "2g"
+
+
+def test_the_id_of_a_connection_is_not_a_mount() -> None:
+    with pytest.raises(
+        SpecError, match=r"ClusterSpec\.mounts: got 'raw': the id of a connection is known to Airflow's hook only"
+    ):
+        translate.plan_cluster(ClusterSpec(mounts=["raw"]))
+
+
+def test_folders_need_no_connector() -> None:
+    assert translate.plan_cluster(ClusterSpec(mounts=[Mount("a", "/data")]))["connectors"] == []
+    assert translate.plan_cluster(ClusterSpec(mounts=[Mount("a", "/data", read_only=True)]))["connectors"] == ["mounts"]
+    assert translate.plan_cluster(ClusterSpec(mounts=[Mount("a", "az://box"), Mount("b", "gs://x")]))["connectors"] == [
+        *("azure", "gcs", "mounts")
+    ]
+
+
+def test_hadoops_secrets_are_in_its_own_file_and_never_shown() -> None:
+    secrets = {"spark.hadoop.fs.s3a.secret.key": "hidden<&>", "file:key.json": "hidden", "spark.mine": "x"}
+    plan = translate.plan_cluster(
+        MOUNTED.model_copy(update={"spark_conf": {"spark.redaction.regex": "mine", "spark.hadoop.fs.gs.key": "{files}/key.json"}})
+    )
+    common = commands.common_properties(plan, SITE, secrets)
+    assert "hidden" not in json.dumps(common)
+    assert common["spark.mine"] == "x"
+    assert common["spark.hadoop.fs.gs.key"] == "/state/c-1/scratch/private/key.json"
+    assert common["spark.redaction.regex"].split("|")[0] == "mine"
+    for name in ("fs.s3a.secret.key", "spark.hadoop.fs.s3a.secret.key", "spark.mine"):
+        assert re.search(common["spark.redaction.regex"], name)
+    assert "<value>hidden&lt;&amp;&gt;</value>" in commands.site_xml(commands.hadoop_secrets(secrets))
+
+
+def test_a_classic_program_adds_to_what_mounts_need() -> None:
+    site = replace(SITE, classes=(Path("/cache/a.jar"),))
+    common = commands.common_properties(translate.plan_cluster(MOUNTED), site, {"spark.hadoop.key": "x"})
+    mine = {"spark.driver.extraClassPath": "/mine.jar", "spark.redaction.regex": "mine"}
+    job = translate.plan_job(JobSpec(name="x", program=PythonCode(source="pass", api="classic"), spark_conf=mine))
+    found = commands.classic_properties(common, "local", job)
+    assert found["spark.driver.extraClassPath"] == "/mine.jar:/cache/a.jar"
+    assert found["spark.executor.extraClassPath"] == "/cache/a.jar"
+    assert found["spark.redaction.regex"] == f"mine|{common['spark.redaction.regex']}"

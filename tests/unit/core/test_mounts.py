@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
-from airflow_ml_provider.core.mounts import Credentials, Mount, Opened, check_mounts, hadoop_settings, open_mount
+from airflow_ml_provider.core.mounts import Credentials, Mount, Opened, check_mounts, connectors, hadoop_settings, open_mount
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "mounts"
 CANARY = "canary-secret"
@@ -69,7 +69,7 @@ CASES: dict[str, tuple[str, Credentials | None]] = {
 
 
 def document(opened: Opened) -> dict[str, Any]:
-    names = ("link", "protocol", "path", "conf", "secrets", "files", "options", "assumes_role", "libraries")
+    names = ("link", "protocol", "path", "conf", "secrets", "files", "options", "assumes_role")
     return json.loads(json.dumps({name: getattr(opened, name) for name in names}))  # type: ignore[no-any-return]
 
 
@@ -153,7 +153,7 @@ def test_the_settings_of_several_mounts() -> None:
         "out": "s3a://other/",
         "blob": "abfss://box@account.dfs.core.windows.net/raw",
     }
-    assert found.libraries == ("aws", "azure")
+    assert connectors(mounts) == ("aws", "azure")
     assert "canary" not in repr(found.conf)
     assert len(found.secrets) == 3
 
