@@ -13,6 +13,7 @@ from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_ml_provider._compat import DEFERRABLE
 from airflow_ml_provider.core.errors import ClusterFailed, JobFailed, NotFound, ProviderError, WaitTimeout
+from airflow_ml_provider.core.git import GitSource
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.polling import decide_cluster, decide_job
 from airflow_ml_provider.core.spec import JobSpec, Spec
@@ -25,6 +26,7 @@ from airflow_ml_provider.operators.base import check_constants, final_errors, in
 from airflow_ml_provider.operators.context import airflow_env, work_of
 from airflow_ml_provider.operators.notebooks import hand_on, page_of, secrets_of, tags_of
 from airflow_ml_provider.operators.programs import STAND_IN, absolute, located, program_fields, with_files
+from airflow_ml_provider.operators.sources import program_folder, source_tags
 from airflow_ml_provider.operators.tracking import Tracked, Tracking
 from airflow_ml_provider.operators.waiting import Killed, SyncWait
 from airflow_ml_provider.triggers.pace import JOB_KEY, LogTail
@@ -48,6 +50,8 @@ class SparkJobOperator(BaseOperator):
     :param cluster: the handle of a cluster, or a :class:`~airflow_ml_provider.cluster.SparkCluster`.
     :param program: the path of a file, from the DAG file's folder when it is relative, whose suffix tells its kind (``.py``,
         ``.sql``, ``.ipynb``, ``.scala``, ``.R``); or a program such as ``SparkJar``. A file of SQL is a template.
+    :param git: a :class:`~airflow_ml_provider.core.git.GitSource`: relative paths of the program start at the repository's top. All
+        tasks and retries of a DAG run use one commit of it.
     :param args: more command-line arguments of the program. Nothing secret.
     :param files: what the program finds in its working directory; relative as ``program``.
     :param libraries: what it finds installed, such as ``PyPI("holidays==0.60")``; the files among them relative as ``program``.
@@ -64,7 +68,7 @@ class SparkJobOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("cluster", "program", "args", "name", "env", "spark_conf", "files", "libraries", "timeout", "native"),
+        *("cluster", "program", "git", "args", "name", "env", "spark_conf", "files", "libraries", "timeout", "native"),
         *("mlflow_conn_id", "experiment"),
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
@@ -83,6 +87,7 @@ class SparkJobOperator(BaseOperator):
         *,
         cluster: Any,
         program: str | Spec | Mapping[str, Any],
+        git: Spec | Mapping[str, Any] | None = None,
         args: Any = (),
         name: str | None = None,
         env: Mapping[str, str] | None = None,
@@ -101,6 +106,7 @@ class SparkJobOperator(BaseOperator):
         super().__init__(**kwargs)
         self.cluster = getattr(cluster, "handle", cluster)
         self.program = plain(program)
+        self.git = plain(git)
         self.args = args
         self.name = name or self.task_id.rpartition(".")[2]
         self.env = env or {}
@@ -196,7 +202,7 @@ class SparkJobOperator(BaseOperator):
         self, context: Context, backend: Backend, cluster: Handle, token: str, ready: ClusterStatus
     ) -> tuple[Handle, Tracked]:
         tracking = Tracking(self.mlflow_conn_id, self.experiment)
-        tags = tags_of(self._spec(context, Tracked()), context)
+        tags = {**tags_of(self._spec(context, Tracked()), context), **source_tags(self.git, context)}
         tracked = tracking.start(context, token=token, name=self.name, cluster=str(cluster), tags=tags)
         spec = self._spec(context, tracked)
         plan, secrets = backend.plan_job(spec), {**tracked.secrets, **secrets_of(spec, context)}
@@ -259,7 +265,7 @@ class SparkJobOperator(BaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _spec(self, context: Context, tracked: Tracked) -> JobSpec:
-        folder = context["dag"].folder
+        folder = program_folder(self.git, context)
         shipped = {
             "files": [absolute(file, folder, "files") for file in self.files],
             "libraries": with_files(self.libraries, folder),
@@ -272,13 +278,15 @@ class SparkJobOperator(BaseOperator):
         return {key: getattr(self, key) for key in names}
 
     def _program(self, context: Context) -> dict[str, Any]:
-        found = located(program_fields(self.program, self.args or ()), context["dag"].folder)
+        found = located(program_fields(self.program, self.args or ()), program_folder(self.git, context))
         if found["kind"] != "sql" or "file" not in found:
             return found
         text = self.render_template(Path(found.pop("file")).read_text(encoding="utf-8"), context)
         return {**found, "text": text}
 
     def _check_constants(self) -> None:
+        if self.git is not None:
+            check_constants(GitSource, self.git, url="https://host/repository")
         args = self.args if is_constant(self.args) else ()
         program = program_fields(self.program, args or ()) if is_constant(self.program) else STAND_IN
         check_constants(JobSpec, {**self._fields(), "program": program}, name="name", program=STAND_IN)

@@ -1,0 +1,268 @@
+"""What public Databricks notebooks are made of, one construct each, on real Spark; and that no secret shows."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_ml_provider.core.spec import JobSpec, Notebook
+from airflow_ml_provider.core.state import JobState, JobStatus
+from tests.integration.test_local_cluster import Cluster
+
+CANARY = "kanarie-77d1-Xylofoon"
+HEAD = "# Databricks notebook source\n"
+CELL = "\n# COMMAND ----------\n"
+MAGIC = "# MAGIC "
+
+CONSTRUCTS: dict[str, tuple[str, dict[str, Any], Any]] = {
+    "widgets": (
+        'dbutils.widgets.text("day", "1", "Day")\ndbutils.widgets.dropdown("mode", "full", ["full", "part"])\n'
+        + CELL
+        + 'dbutils.notebook.exit(dbutils.widgets.get("day") + dbutils.widgets.get("mode") + getArgument("none", "?"))',
+        {"day": 7},
+        "7full?",
+    ),
+    "sql with a widget, then its result in Python": (
+        (
+            'dbutils.widgets.text("day", "3")'
+            f"{CELL}{MAGIC}%sql\n{MAGIC}CREATE OR REPLACE TEMP VIEW days AS SELECT explode(sequence(1, 5)) AS day;\n"
+            f"{MAGIC}SELECT count(*) AS n FROM days WHERE day <= :day AND day < ${{day}} + 1 -- the end;\n"
+            f"{CELL}dbutils.notebook.exit(_sqldf.first()['n'])"
+        ),
+        {},
+        "3",
+    ),
+    "run shares names and sets widgets": (
+        f'{MAGIC}%run ./lib/setup $catalog="main"{CELL}dbutils.notebook.exit(where())',
+        {},
+        "main/lib/setup",
+    ),
+    "a child notebook hands back JSON": (
+        (
+            'import json\nrows = [json.loads(dbutils.notebook.run("./child", 60, {"n": n}))["rows"] for n in (2, 3)]\n'
+            "dbutils.notebook.exit(json.dumps(rows))"
+        ),
+        {},
+        "[2, 3]",
+    ),
+    "many children at once": (
+        (
+            "from concurrent.futures import ThreadPoolExecutor\nimport json\nwith ThreadPoolExecutor(3) as pool:\n"
+            '    found = list(pool.map(lambda n: dbutils.notebook.run("./child", 0, {"n": n}), range(3)))\n'
+            'dbutils.notebook.exit(str(sorted(json.loads(one)["rows"] for one in found)))'
+        ),
+        {},
+        "[0, 1, 2]",
+    ),
+    "shell and files": (
+        f"{MAGIC}%sh\n{MAGIC}echo hello > /tmp/$(basename $PWD)-shell.txt && cat /tmp/$(basename $PWD)-shell.txt"
+        f'{CELL}folder = f"file:{{base}}"\n'.replace("{base}", "' + 'x").replace(
+            "file:' + 'x", "file:{dbutils.widgets.get('folder')}"
+        )
+        + 'dbutils.fs.mkdirs(folder + "/a")\ndbutils.fs.put(folder + "/a/b.txt", "text", True)\n'
+        'dbutils.fs.cp(folder + "/a", folder + "/c", recurse=True)\ndbutils.fs.mv(folder + "/c/b.txt", folder + "/d.txt")\n'
+        'dbutils.fs.rm(folder + "/a", True)\n'
+        'dbutils.notebook.exit(str([(f.name, f.size, f.isDir()) for f in dbutils.fs.ls(folder)]) + dbutils.fs.head(folder + "/d.txt"))',
+        {"folder": "FOLDER"},
+        "[('c/', 0, True), ('d.txt', 4, False)]text",
+    ),
+    "task values": (
+        (
+            'dbutils.jobs.taskValues.set(key="rows", value=[1, 2])\n'
+            'dbutils.notebook.exit(dbutils.jobs.taskValues.get(taskKey="before", key="n") + dbutils.jobs.taskValues.get("x", "y", default=1))'
+        ),
+        {},
+        "42",
+    ),
+    "a Python function in SQL and on executors": (
+        (
+            "from pyspark.sql.functions import udf\nclass Scale:\n    def by(self, n): return n * FACTOR\nFACTOR = 3\nscale = Scale()\n"
+            'spark.udf.register("scaled", lambda n: scale.by(n), "long")\n'
+            f"{CELL}{MAGIC}%sql SELECT sum(scaled(id)) AS total FROM range(4)"
+            f'{CELL}total = _sqldf.first()["total"]\n'
+            'dbutils.notebook.exit(str(total + spark.range(3).select(udf(scale.by, "long")("id").alias("x")).agg({"x": "sum"}).first()[0]))'
+        ),
+        {},
+        "27",
+    ),
+    "display in every form": (
+        (
+            'import pandas as pd\nimport matplotlib.pyplot as plt\ndisplay(spark.createDataFrame([(1, "<b>")], "a int, b string"))\n'
+            'display(pd.DataFrame({"a": [1]}))\ndisplayHTML("<h1>big</h1>")\nplt.plot([1, 2])\n1 + 1'
+            f"{CELL}{MAGIC}%md\n{MAGIC}# A **title**\n{CELL}{MAGIC}%python\n{MAGIC}dbutils.notebook.exit('shown')"
+        ),
+        {},
+        "shown",
+    ),
+    "its own path, pip, lines for IPython, await": (
+        (
+            "path = dbutils.notebook.entry_point.getDbutils().notebook().getContext().notebookPath().get()\n"
+            f"{CELL}{MAGIC}%pip list --quiet\n{CELL}%matplotlib inline\nimport asyncio\nawait asyncio.sleep(0)\n"
+            f"{CELL}dbutils.library.restartPython()\n{CELL}dbutils.notebook.exit(path)"
+        ),
+        {},
+        "construct",
+    ),
+}
+FAILURES = {
+    "a failing cell": (f"x = 1\n{CELL}# DBTITLE 1,Divide\nx / 0", ["cell 2 (Divide) failed:\n    x / 0\nZeroDivisionError"]),
+    "scala": (f"{MAGIC}%scala\n{MAGIC}val x = 1", ["cell 1 failed", "%scala"]),
+    "a utility that is not there": ("dbutils.data.summarize(1)", ["dbutils.data: is not there"]),
+    "no such widget": ('dbutils.widgets.get("day")', ["no widget or parameter is named 'day'"]),
+    "no such secret": ('dbutils.secrets.get("a", "b")', ["no secret is named 'a/b'", "variable:"]),
+    "no SparkContext": ("sc.parallelize([1])", ['declare the notebook with api="classic"']),
+    "a child that fails": ("dbutils.notebook.run('child', 0, {'n': 'many'})", ["Notebook child, cell 1 failed", "ValueError"]),
+}
+SHOWN = """\
+key = dbutils.secrets.get("scope", "key")
+print(key, key.upper(), key[::-1], list(key))
+for at, letter in enumerate(key):
+    print(at, letter)
+print(key[:9]); print("and then", key[9:])
+import os; os.system(f"echo {key}")
+display(spark.createDataFrame([(c,) for c in key], "c string"))
+displayHTML("".join(f"<i>{c}</i>" for c in key))
+dbutils.jobs.taskValues.set("leak", key)
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(spark_root: Path) -> Iterator[Cluster]:
+    cluster = Cluster(spark_root).ready()
+    yield cluster
+    cluster.end()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("notebooks")
+    (folder / "lib").mkdir()
+    setup = 'def where():\n    return dbutils.widgets.get("catalog") + "/lib/setup"'
+    (folder / "lib" / "setup.py").write_text(HEAD + setup)
+    child = 'import json\nn = int(dbutils.widgets.get("n"))\ndbutils.notebook.exit(json.dumps({"rows": spark.range(n).count()}))'
+    (folder / "child.py").write_text(HEAD + child)
+    return folder
+
+
+class Started:
+    """A notebook that runs, or has run."""
+
+    def __init__(self, cluster: Cluster, notebook: Notebook, **secrets: str) -> None:
+        self.cluster = cluster
+        self.plan = cluster.backend.plan_job(JobSpec(name="notebook", program=notebook))
+        self.id = cluster.backend.submit(cluster.id, self.plan, token=uuid.uuid4().hex[:24], secrets=secrets)
+
+    def ended(self) -> JobStatus:
+        return self.cluster.ended(self.id)
+
+    def kept(self) -> dict[str, str]:
+        """The executed notebook's files by ending."""
+        found = (self.cluster.folder / "jobs" / self.id / "notebook").iterdir()
+        return {path.suffix: path.read_text() for path in found}
+
+
+def start(cluster: Cluster, folder: Path, text: str, parameters: dict[str, Any] | None = None, **secrets: str) -> Started:
+    path = folder / "construct.py"
+    path.write_text(HEAD + text)
+    return Started(cluster, Notebook(path=str(path), parameters=parameters or {}), **secrets)
+
+
+def test_ten_constructs_of_public_notebooks(cluster: Cluster, folder: Path, tmp_path: Path) -> None:
+    values = json.dumps({"before": {"n": 41}})
+    started = {}
+    for name, (text, parameters, _) in CONSTRUCTS.items():
+        given = {key: str(tmp_path) if value == "FOLDER" else value for key, value in parameters.items()}
+        started[name] = start(cluster, folder, text, given, AIRFLOW_ML_TASK_VALUES=values)
+    ended = {name: job.ended() for name, job in started.items()}
+    assert {name: status.message for name, status in ended.items() if status.message} == {}
+    found = {name: str(status.result["exit"]) for name, status in ended.items() if isinstance(status.result, dict)}
+    assert found == {name: expected for name, (_, _, expected) in CONSTRUCTS.items()}
+    assert ended["task values"].result["task_values"] == {"rows": [1, 2]}
+    shown = started["display in every form"].kept()[".html"]
+    assert (
+        "<td>&lt;b&gt;</td>" in shown and "data:image/png" in shown and "<h1>A <b>title</b></h1>" in shown and "srcdoc" in shown
+    )
+
+
+def test_what_fails_names_its_cell_and_what_is_missing(cluster: Cluster, folder: Path) -> None:
+    started = {name: start(cluster, folder, text) for name, (text, _) in FAILURES.items()}
+    for name, job in started.items():
+        status = job.ended()
+        assert status.state is JobState.FAILED
+        for words in FAILURES[name][1]:
+            assert words in status.message, name
+        assert cluster.log(job.id).endswith(status.message)
+    kept = started["a failing cell"].kept()
+    assert 'section class="failed"' in kept[".html"] and "ZeroDivisionError" in kept[".html"]
+    cells = json.loads(kept[".ipynb"])["cells"]
+    assert [cell["metadata"]["airflow_ml"]["state"] for cell in cells] == ["ok", "failed"]
+    assert cells[1]["outputs"][0]["ename"] == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("last", ["", "raise ValueError(f'wrong key {key}')", "dbutils.notebook.exit(key)"])
+def test_a_secret_is_shown_nowhere(cluster: Cluster, folder: Path, last: str) -> None:
+    secrets = json.dumps({"scope/key": CANARY})
+    job = start(cluster, folder, f"{SHOWN}{CELL}print(key[:4], end='')\n{CELL}print(key[4:])\n{last}", AIRFLOW_ML_SECRETS=secrets)
+    status = job.ended()
+    letters = "".join(c for c in CANARY.lower() if c.isalpha())
+    everything = [cluster.log(job.id), str(status), json.dumps(job.plan), *job.kept().values()]
+    for text in everything:
+        found = "".join(c for c in text.lower().replace("</i><i>", "").replace("</td></tr><tr><td>", "") if c.isalpha())
+        assert not [at for at in range(len(letters) - 5) if letters[at : at + 6] in found]
+    assert "REDACTED" in cluster.log(job.id)
+
+
+def test_jupyter_sql_and_exported_notebooks(cluster: Cluster, tmp_path: Path) -> None:
+    def cell(source: str, **metadata: Any) -> dict[str, Any]:
+        return {"cell_type": "code", "source": source, "metadata": metadata, "outputs": [], "execution_count": None}
+
+    def write(name: str, cells: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
+        (tmp_path / name).write_text(json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}))
+        return str(tmp_path / name)
+
+    papermill = write(
+        "papermill.ipynb",
+        [
+            cell("n = 1", tags=["parameters"]),
+            cell("%%time\ntotal = spark.range(n).count()"),
+            cell("dbutils.notebook.exit(total)"),
+        ],
+        {"kernelspec": {"name": "python3", "language": "python"}},
+    )
+    exported = write(
+        "exported.ipynb",
+        [
+            cell('dbutils.widgets.text("n", "2")'),
+            cell("%sql\nSELECT :n + 1 AS m"),
+            cell("dbutils.notebook.exit(_sqldf.first()[0])"),
+        ],
+        {"application/vnd.databricks.v1+notebook": {"language": "python", "widgets": {}}},
+    )
+    sql = tmp_path / "report.sql"
+    mark = "-- COMMAND ----------\n"
+    sql.write_text(
+        "-- Databricks notebook source\nCREATE WIDGET TEXT n DEFAULT '1';\n"
+        + mark
+        + "SELECT :n AS n\n"
+        + mark
+        + "-- MAGIC %python\n-- MAGIC dbutils.notebook.exit(_sqldf.first()['n'])\n"
+    )
+    kernel = write("kernel.ipynb", [cell("n = 1", tags=["parameters"]), cell("print('n is', n)"), cell("n / (n - 5)")], {})
+    jobs = [
+        Started(cluster, Notebook(path=papermill, parameters={"n": 5})),
+        Started(cluster, Notebook(path=exported)),
+        Started(cluster, Notebook(path=str(sql), parameters={"n": 9})),
+        Started(cluster, Notebook(path=kernel, parameters={"n": 5}, kernel="python3")),
+        Started(cluster, Notebook(path=kernel, kernel="cobol")),
+    ]
+    ended = [job.ended() for job in jobs]
+    assert [str((status.result or {}).get("exit")) for status in ended[:2]] == ["5", "3"], ended
+    assert ended[2].result == {"exit": "9", "task_values": {}}, ended[2]
+    assert "cell 4 failed" in ended[3].message and "ZeroDivisionError" in ended[3].message
+    assert "n is 5" in cluster.log(jobs[3].id)
+    assert "kernel 'cobol': is not installed where the driver runs: takes one of" in ended[4].message
