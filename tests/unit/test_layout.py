@@ -114,7 +114,9 @@ def test_the_compose_files_secrets_are_made_once_for_their_owner(tmp_path: Path)
     subprocess.run(make, check=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
-    assert {"spark_cluster_default", "mlflow_default", "aws_default"} <= json.loads(first["connections.json"]).keys()
+    assert {"spark_cluster_default", "mlflow_default", "aws_default", "wasb_default", "flights"} <= json.loads(
+        first["connections.json"]
+    ).keys()
 
 
 def test_files_are_small() -> None:
