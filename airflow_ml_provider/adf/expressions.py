@@ -57,7 +57,12 @@ def evaluate(text: str, state: State) -> Any:
     :returns: a JSON value; numbers that JSON does not have become strings, ``NaN`` and ``Infinity``.
     :raises ExpressionError: it cannot be read, or has no value in this state.
     """
-    return _jsonable(_Evaluation(text, state).value(parse(text)))
+    return value_of(parse(text), text, state)
+
+
+def value_of(node: Node, text: str, state: State) -> Any:
+    """The value of a parsed expression; ``text`` is what messages show."""
+    return _jsonable(_Evaluation(text, state).value(node))
 
 
 def is_expression(text: str) -> bool:

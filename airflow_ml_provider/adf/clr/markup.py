@@ -55,6 +55,7 @@ class _Builder:
         self.top = Element("", {})
         self.open = [self.top]
         self.in_cdata = False
+        self.begun = -1
 
     def build(self, text: str) -> Element:
         self.data = text.encode("utf-8", "replace")
@@ -78,10 +79,12 @@ class _Builder:
         element = Element(name, dict(zip(attributes[::2], attributes[1::2], strict=True)))
         self.open[-1].children.append(element)
         self.open.append(element)
+        self.begun = self.parser.CurrentByteIndex
 
     def _end(self, _: str) -> None:
         element = self.open.pop()
-        element.closed = not element.children and not self.data.startswith(b"</", self.parser.CurrentByteIndex)
+        at = self.parser.CurrentByteIndex
+        element.closed = not element.children and (at == self.begun or self.data.endswith(b"/>", 0, at))
 
     def _text(self, data: str) -> None:
         self.open[-1].children.append(("cdata" if self.in_cdata else "text", data))

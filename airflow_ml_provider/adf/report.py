@@ -1,0 +1,81 @@
+"""What ``airflow-ml adf report`` and ``airflow-ml adf render`` print."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
+from airflow_ml_provider.adf.verdicts import Outcome, Verdict, judge, reasons
+
+
+def as_json(factory: Factory) -> dict[str, Any]:
+    """The report: a verdict for every pipeline, what could not be read, and counts."""
+    verdicts = [judge(pipeline, factory) for pipeline in factory.pipelines]
+    return {
+        "pipelines": [_verdict(verdict) for verdict in verdicts],
+        "problems": [
+            {"file": str(one.source), "where": list(one.where), "reason": one.reason, "left_out": one.fatal}
+            for one in factory.problems
+        ],
+        "summary": {
+            **{outcome.value: sum(verdict.outcome is outcome for verdict in verdicts) for outcome in Outcome},
+            "files_refused": len({one.source for one in factory.problems if one.fatal}),
+            "activities": activity_share(factory),
+        },
+    }
+
+
+def activity_share(factory: Factory) -> dict[str, dict[str, int]]:
+    """By type of activity: how many there are, and how many of them run."""
+    total, run = Counter[str](), Counter[str]()
+    for pipeline in factory.pipelines:
+        for activity in pipeline.walk():
+            total[activity.type] += 1
+            run[activity.type] += not any(reasons(activity, pipeline, factory))
+    return {kind: {"total": count, "imported": run[kind]} for kind, count in total.most_common()}
+
+
+def as_text(factory: Factory) -> str:
+    """The report for people."""
+    return "\n".join(_lines(as_json(factory)))
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    pipeline = verdict.pipeline
+    return {
+        "name": pipeline.name,
+        "file": str(pipeline.source),
+        "verdict": verdict.outcome.value,
+        "reasons": [{"activity": " / ".join(one.where), "reason": one.text} for one in verdict.reasons],
+    }
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    for pipeline in report["pipelines"]:
+        yield f"{pipeline['verdict']:<9} {pipeline['name']}  ({pipeline['file']})"
+        yield from (f"            {': '.join(filter(None, (one['activity'], one['reason'])))}" for one in pipeline["reasons"])
+    for one in report["problems"]:
+        place = ": ".join([one["file"], *([" / ".join(one["where"])] if one["where"] else [])])
+        yield f"{'left out' if one['left_out'] else 'note':<9} {place}: {one['reason']}"
+    summary = report["summary"]
+    yield ""
+    yield ", ".join(f"{summary[outcome]} {outcome}" for outcome in Outcome) + f", {summary['files_refused']} files refused"
+    for kind, count in summary["activities"].items():
+        yield f"  {kind:<28} {count['imported']:>5} of {count['total']}"
+
+
+def render(pipeline: Pipeline) -> str:
+    """A pipeline's graph: an activity a line, what it waits for, and what is inside it below."""
+    return "\n".join([pipeline.name, *_tree(pipeline.activities, 1)])
+
+
+def _tree(activities: tuple[Activity, ...], depth: int) -> Iterator[str]:
+    for activity in activities:
+        after = ", ".join(f"{edge.activity} [{' or '.join(sorted(edge.conditions))}]" for edge in activity.depends_on)
+        inactive = "" if activity.active else f" (inactive: counts as {activity.on_inactive_mark_as})"
+        yield f"{'  ' * depth}{activity.name}: {activity.type}{inactive}{f'  after {after}' if after else ''}"
+        for branch in activity.branches:
+            yield f"{'  ' * (depth + 1)}{branch.label}:"
+            yield from _tree(branch.activities, depth + 2)

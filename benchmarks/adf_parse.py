@@ -1,0 +1,52 @@
+"""How long a folder of 600 pipelines takes to load and to judge. Prints seconds."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from table import print_times
+
+from airflow_ml_provider.adf.document import load
+from airflow_ml_provider.adf.verdicts import judge
+
+PIPELINES, ACTIVITIES, ROUNDS = 600, 12, 3
+
+
+def pipeline(number: int) -> dict[str, Any]:
+    """A pipeline that sets one variable after the other."""
+    value = {"value": "@concat(pipeline().parameters.day, '/', string(add(1, 2)))", "type": "Expression"}
+    activities = [
+        {
+            "name": f"step {step}",
+            "type": "SetVariable",
+            "dependsOn": [{"activity": f"step {step - 1}", "dependencyConditions": ["Succeeded"]}] if step else [],
+            "typeProperties": {"variableName": "place", "value": value},
+        }
+        for step in range(ACTIVITIES)
+    ]
+    properties = {"activities": activities, "parameters": {"day": {"type": "string"}}, "variables": {"place": {"type": "String"}}}
+    return {"name": f"pipeline {number}", "properties": properties}
+
+
+def main() -> None:
+    times: dict[str, list[float]] = {"load": [], "judge": []}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "pipeline").mkdir()
+        for number in range(PIPELINES):
+            Path(folder, "pipeline", f"{number}.json").write_text(json.dumps(pipeline(number)))
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            factory = load(folder)
+            loaded = time.perf_counter()
+            assert all(not judge(one, factory).reasons for one in factory.pipelines)
+            times["load"].append(loaded - began)
+            times["judge"].append(time.perf_counter() - loaded)
+    print_times(f"{PIPELINES} pipelines of {ACTIVITIES} activities", times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""Exports on disk, leniently read; their verdicts and reports."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_ml_provider.adf.document import load
+from airflow_ml_provider.adf.errors import DocumentError
+from airflow_ml_provider.adf.graph import Condition, Edge
+from airflow_ml_provider.adf.lenient import read_json
+from airflow_ml_provider.adf.reading import read_pipeline
+from airflow_ml_provider.adf.report import as_json, as_text, render
+from airflow_ml_provider.adf.verdicts import RUNS, judge
+from airflow_ml_provider.cli import main
+
+WAIT = {"name": "wait", "type": "Wait", "typeProperties": {"waitTimeInSeconds": 1}}
+
+
+def step(name: str, kind: str = "Wait", after: dict[str, list[str]] | None = None, **properties: Any) -> dict[str, Any]:
+    edges = [{"activity": other, "dependencyConditions": conditions} for other, conditions in (after or {}).items()]
+    return {"name": name, "type": kind, "dependsOn": edges, "typeProperties": properties}
+
+
+def pipeline(name: str, *activities: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    return {"name": name, "properties": {"activities": list(activities), **properties}}
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    inner = step("inner", "IfCondition", expression={"value": "@bool(1)", "type": "Expression"}, ifTrueActivities=[step("deep")])
+    documents = {
+        "pipeline/main.json": pipeline(
+            "main",
+            {**step("copy", "Copy"), "Policy": {"Retry": 2, "SecureInput": True}, "inputs": [{"referenceName": "in"}]},
+            step("each", "ForEach", {"copy": ["Succeeded", "skipped"]}, items="@json('[]')", activities=[inner]),
+            {**step("off", "ExecuteDataFlow"), "state": "Inactive", "onInactiveMarkAs": "Failed"},
+            parameters={"day": {"type": "string"}, "n": {"type": "int", "defaultValue": 3}},
+            variables={"v": {"type": "Array"}},
+            concurrency=2,
+            folder={"name": "A/B"},
+        ),
+        "pipeline/flows.json": pipeline(
+            "flows", step("flow", "ExecuteDataFlow", {"gone": []}), step("bad", seconds="@nothing()")
+        ),
+        "pipeline/circle.json": pipeline("circle", step("a", after={"b": []}), step("b", after={"a": []})),
+        "pipeline/old.json": pipeline("old", WAIT, start="2016-01-01", end="2017-01-01"),
+        "dataset/in.json": {"name": "in", "properties": {"type": "Json", "linkedServiceName": {"referenceName": "store"}}},
+        "linkedService/store.json": {"name": "store", "properties": {"type": "AzureBlobFS", "typeProperties": {}}},
+        "trigger/daily.json": {"name": "daily", "properties": {"type": "ScheduleTrigger", "pipelines": []}},
+        "factory/f.json": {"name": "f", "properties": {"globalParameters": {"env": {"type": "string", "value": "dev"}}}},
+        "package.json": {"name": "something", "version": "1"},
+    }
+    for name, document in documents.items():
+        tmp_path.joinpath(name).parent.mkdir(exist_ok=True)
+        tmp_path.joinpath(name).write_text(json.dumps(document))
+    return tmp_path
+
+
+def test_a_git_folder(export: Path) -> None:
+    factory = load(export)
+    main_pipeline = factory.pipeline("MAIN")
+    assert main_pipeline
+    copy, each, off = main_pipeline.activities
+    assert (copy.policy.retry, copy.policy.secure_input, copy.inputs[0].name) == (2, True, "in")
+    assert each.depends_on == (Edge("copy", frozenset({Condition.SUCCEEDED, Condition.SKIPPED})),)
+    assert [activity.path for activity in each.within()] == [("each", "inner"), ("each", "inner", "deep")]
+    assert "activities" not in each.type_properties
+    assert (off.active, off.on_inactive_mark_as) == (False, Condition.FAILED)
+    assert (main_pipeline.concurrency, main_pipeline.folder) == (2, "A/B")
+    assert (main_pipeline.parameters["day"].required, main_pipeline.parameters["n"].default) == (True, 3)
+    assert factory.global_parameters == {"env": "dev"}
+    assert factory.dataset("IN") and factory.linked_service("store") and factory.triggers[0].type == "ScheduleTrigger"
+    left_out = {str(problem.source): problem.reason for problem in factory.problems if problem.fatal}
+    assert left_out.keys() == {"package.json", "pipeline/old.json"}
+    assert "version 1" in left_out["pipeline/old.json"]
+
+
+def test_verdicts(export: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = as_json(load(export))
+    assert {one["name"]: one["verdict"] for one in report["pipelines"]} == {
+        "main": "imported",
+        "flows": "partly",
+        "circle": "refused",
+    }
+    flows = next(one for one in report["pipelines"] if one["name"] == "flows")
+    assert [one["activity"] for one in flows["reasons"]] == ["flow", "flow", "bad"]
+    assert report["summary"]["files_refused"] == 2
+    assert main(["adf", "report", str(export), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == report
+    assert main(["adf", "report", str(export)]) == 0
+    assert "1 imported, 1 partly, 1 refused, 2 files refused" in capsys.readouterr().out
+
+
+def test_render(export: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["adf", "render", str(export), "main"]) == 0
+    text = capsys.readouterr().out
+    assert "  each: ForEach  after copy [Skipped or Succeeded]\n    body:\n      inner: IfCondition" in text
+    assert main(["adf", "render", str(export), "other"]) == 1
+    assert "takes one of circle, flows, main" in capsys.readouterr().err
+
+
+def test_an_arm_template(tmp_path: Path) -> None:
+    template = {
+        "$schema": "https://schema.management.azure.com/schemas/2015-01-01/deploymentTemplate.json#",
+        "parameters": {"factoryName": {"type": "string"}, "store": {"type": "string", "defaultValue": "lake"}, "other": {}},
+        "variables": {"name": "[concat(parameters('store'), '-1')]"},
+        "resources": [
+            {
+                "name": "[concat(parameters('factoryName'), '/load')]",
+                "type": "Microsoft.DataFactory/factories/pipelines",
+                "properties": {
+                    "activities": [step("look", "Lookup", a="[variables('name')]", b="[[x]", c="[parameters('other')]")]
+                },
+            },
+            {
+                "type": "Microsoft.Resources/deployments",
+                "properties": {
+                    "template": {
+                        "resources": [
+                            {
+                                "name": "[concat(parameters('workspace'), '/inner')]",
+                                "type": "Microsoft.Synapse/workspaces/pipelines",
+                                "properties": {"activities": [WAIT]},
+                            }
+                        ]
+                    }
+                },
+            },
+        ],
+    }
+    tmp_path.joinpath("arm.json").write_text(json.dumps(template))
+    factory = load(tmp_path / "arm.json")
+    assert [one.name for one in factory.pipelines] == ["load", "inner"]
+    found = factory.pipelines[0].activities[0].type_properties
+    assert dict(found) == {"a": "lake-1", "b": "[x]", "c": "[parameters('other')]"}
+    assert [problem.fatal for problem in factory.problems] == [False]
+    assert load(tmp_path, {"other": 5}).pipelines[0].activities[0].type_properties["c"] == 5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'\xef\xbb\xbf{"a": [1, 2]}',
+        '{"a": [1, 2]}'.encode("utf-16"),
+        '{"a": [1, 2]}'.encode("utf-16-le"),
+        b'{"a": [1, 2,],} // end',
+        b'/* begin */ {"a": [1, /* , */ 2\n,\n]}',
+    ],
+)
+def test_json_as_people_leave_it(data: bytes) -> None:
+    assert read_json(data) == {"a": [1, 2]}
+
+
+def test_strings_are_left_alone() -> None:
+    assert read_json(b'{"a": "http://x,}/* no */", }') == {"a": "http://x,}/* no */"}
+
+
+def test_what_is_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match="no such file"):
+        load(tmp_path / "none")
+
+
+def test_equal_resources_count_once(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json"):
+        tmp_path.joinpath(name).write_text(json.dumps(pipeline("same", WAIT)))
+    assert len(load(tmp_path).pipelines) == 1
+
+
+def test_activities_are_those_of_microsofts_models() -> None:
+    models = pytest.importorskip("azure.mgmt.datafactory.models")
+    known = {value for base in ("Activity", "ExecutionActivity", "ControlActivity") for value in _types(getattr(models, base))}
+    assert len(known) >= 40
+    assert known >= RUNS - {"DatabricksJob"}
+
+
+def _types(model: Any) -> set[str]:
+    named = getattr(model, "__mapping__", None) or getattr(model, "_subtype_map", {}).get("type", {})
+    return {str(name) for name in named} - {"Container", "Execution"}
+
+
+_JSON = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.sampled_from(["@concat(", "@item()", "ForEach", "[x]"])
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                ["name", "type", "properties", "activities", "dependsOn", "typeProperties", "cases", "resources", "policy"]
+            ),
+            inner,
+            max_size=5,
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@given(st.one_of(_JSON, _JSON.map(lambda inner: {"name": "p", "properties": {"activities": [inner, WAIT]}})))
+def test_documents_of_any_shape(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
+    folder = tmp_path_factory.getbasetemp() / "shapes"
+    folder.mkdir(exist_ok=True)
+    folder.joinpath("one.json").write_text(json.dumps(document))
+    factory = load(folder)
+    assert as_text(factory)
+    assert all(render(one) for one in factory.pipelines)
+
+
+@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@given(st.one_of(st.binary(max_size=60), st.text(alphabet='{}[],:"/*\\ a1\n', max_size=40).map(str.encode)))
+def test_bytes_of_any_kind(data: bytes) -> None:
+    with contextlib.suppress(DocumentError):
+        read_json(data)
+
+
+def test_a_pipeline_needs_activities() -> None:
+    with pytest.raises(DocumentError, match="got nothing for 'activities': takes a list"):
+        read_pipeline("p", {}, Path("p.json"))
+    assert (
+        judge(read_pipeline("p", {"activities": []}, Path("p.json")), load(Path(__file__).parent / "__init__.py")).reasons == ()
+    )
