@@ -15,7 +15,7 @@ from airflow_ml_provider.adf.syntax import parse_expression
 
 _OWNERS = ("microsoft.datafactory/factories", "microsoft.synapse/workspaces")
 _DEPLOYMENT = "microsoft.resources/deployments"
-_QUOTED = re.compile(r"(?<!parameters\()(?<!variables\()'([^']+)'")
+_QUOTED = re.compile(r"'([^']+)'")
 _DEEPEST = 8
 _DEEPEST_TREE = 200
 
