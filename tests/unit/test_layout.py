@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-PUBLIC = ("cluster", "core", "decorators", "operators", "sensors")
+PUBLIC = ("adf", "cluster", "core", "decorators", "operators", "sensors")
 HEAVY = ("boto3", "botocore", "mlflow", "pandas", "psutil", "pyspark")
 # What a notebook's runner uses where the driver has it: a run to keep the notebook with, and kernels.
 MAY_BE_MISSING = {"jupyter_client", "mlflow", "nbclient", "nbformat"}
 AT_PARSING = (
+    "adf.dag",
     "cluster",
     "operators.spark_cluster",
     "operators.spark_job",

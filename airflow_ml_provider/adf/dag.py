@@ -1,0 +1,306 @@
+"""Data Factory pipelines as DAGs: ``adf_dags("../include/adf")`` in a DAG file."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, Param, TaskGroup, task_group
+
+from airflow_ml_provider.adf import programs
+from airflow_ml_provider.adf.document import load
+from airflow_ml_provider.adf.durations import seconds_of
+from airflow_ml_provider.adf.graph import Activity, Factory, Json, Parameter, Pipeline
+from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, register
+from airflow_ml_provider.adf.reading import pick
+from airflow_ml_provider.cluster import SparkCluster
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.spec import ClusterSpec
+from airflow_ml_provider.operators.adf.activity import (
+    AdfActivityOperator,
+    AdfEndOperator,
+    AdfEnterOperator,
+    AdfFinishOperator,
+    AdfPipelineEndOperator,
+    AdfPrepareOperator,
+)
+from airflow_ml_provider.operators.adf.place import Place, Spot, Within
+from airflow_ml_provider.operators.base import check_constants
+
+__all__ = ["adf_dags", "pipeline_dag", "register"]
+
+_TYPES = {"string": "string", "securestring": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_TYPES |= {"boolean": "boolean", "array": "array", "object": "object"}
+_BATCH = 20
+_PARALLEL_AT_MOST = 50
+_END = "pipeline_end"
+_WRITERS = ("setvariable", "appendvariable")
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def adf_dags(
+    path: str | os.PathLike[str], *, prefix: str = "", programs_path: str | os.PathLike[str] | None = None, **dag_fields: Any
+) -> dict[str, DAG]:
+    """A DAG for each pipeline of an export, by its id; also put into the caller's module, where Airflow looks for DAGs.
+
+    :param path: a Git-mode folder, a pipeline's file or an ARM template; relative to the calling file.
+    :param prefix: of the DAGs' ids.
+    :param programs_path: the folder of the notebooks and programs that the activities name; by default ``path`` itself.
+    :param dag_fields: of every DAG, before those that come from the export.
+    """
+    caller = inspect.stack()[1].frame.f_globals
+    here = Path(caller.get("__file__", ".")).parent
+    folder = Path(here, path).resolve()
+    factory = _loaded(*_content(folder))
+    files = Path(here, programs_path).resolve() if programs_path else folder
+    dag_ids = _ids([pipeline.name for pipeline in factory.pipelines], prefix)
+    dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, dag_ids, files, **dag_fields) for one in factory.pipelines}
+    caller.update(dags)
+    return dags
+
+
+def _content(path: Path) -> tuple[Path, str]:
+    """The path, and what tells whether anything below it has changed."""
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    marks = [(str(file), found.st_mtime_ns, found.st_size) for file in files if (found := file.stat())]
+    return path, hashlib.sha256(repr(marks).encode()).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _loaded(path: Path, _content: str) -> Factory:
+    return load(path)
+
+
+def _ids(names: Iterable[str], prefix: str) -> dict[str, str]:
+    """Ids for names, different ones for different names, by the names in lower case."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        if name.casefold() not in found:
+            found[name.casefold()] = _free(f"{prefix}{_slug(name)}", taken)
+    return found
+
+
+def _slug(name: str) -> str:
+    return _NOT_IN_IDS.sub("_", name).strip("_")[:100] or "unnamed"
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    number, found = 1, wanted
+    while found.casefold() in taken:
+        number += 1
+        found = f"{wanted}_{number}"
+    taken.add(found.casefold())
+    return found
+
+
+def pipeline_dag(
+    pipeline: Pipeline, factory: Factory, dag_ids: Mapping[str, str] | None = None, files: Path = Path(), **dag_fields: Any
+) -> DAG:
+    """The DAG of one pipeline.
+
+    Every activity is a task of its name, or a group. The DAG's only leaf ends as the pipeline ends by Data Factory's rules, and so
+    does the run: failures that the pipeline handles leave it successful.
+
+    :param dag_ids: of the pipelines that this one may start, by their names in lower case.
+    :param files: the folder of the programs that its activities name.
+    """
+    ids = dict(dag_ids or _ids([pipeline.name], ""))
+    limit = {"max_active_runs": pipeline.concurrency} if pipeline.concurrency else {}
+    fields: dict[str, Any] = {
+        "schedule": None,
+        "catchup": False,
+        "description": pipeline.description or None,
+        **limit,
+        "tags": ["adf", *pipeline.annotations],
+        "doc_md": _told(pipeline),
+        **dag_fields,
+        "params": {**_params(pipeline.parameters), **dag_fields.get("params", {})},
+    }
+    with DAG(dag_id=ids[pipeline.name.casefold()], **fields) as dag:
+        _Tasks(Place(factory, pipeline, files, ids)).all()
+    return dag
+
+
+def _told(pipeline: Pipeline) -> str:
+    lines = [f"Pipeline `{pipeline.name}` of `{pipeline.source}`.", *(f"- {problem}" for problem in pipeline.problems)]
+    return "\n".join(lines)
+
+
+def _params(parameters: Mapping[str, Parameter]) -> dict[str, Param]:
+    return {name: _param(one) for name, one in parameters.items()}
+
+
+def _param(parameter: Parameter) -> Param:
+    kind = _TYPES.get(parameter.type.casefold())
+    shape: dict[str, Any] = {"format": "password"} if parameter.type.casefold() == "securestring" else {}
+    if kind and not parameter.required and not _fits(parameter.default, kind):
+        kind = None
+    if kind:
+        shape["type"] = kind
+    return Param(**shape) if parameter.required else Param(parameter.default, **shape)
+
+
+def _fits(value: Json, kind: str) -> bool:
+    """Whether a default is of its parameter's type: Airflow refuses the DAG when it is not, Data Factory does not."""
+    python = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}[kind]
+    return isinstance(value, python) and (kind == "boolean" or not isinstance(value, bool))
+
+
+class _Tasks:
+    """Makes the tasks of one pipeline in the DAG that is being defined."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.around: tuple[Within, ...] = ()
+        self.loop: str | None = None
+        self.batch: int | None = None
+        self.taken: dict[str, set[str]] = {}
+
+    def all(self) -> None:
+        ends = self._side_by_side(self.place.pipeline.activities, None)
+        last = AdfPipelineEndOperator(task_id=_END, place=self.place)
+        for end in ends:
+            end >> last
+
+    def _side_by_side(self, activities: Sequence[Activity], enter: Any) -> list[Any]:
+        """The tasks of activities that stand beside each other; returns their last ones."""
+        pieces = {activity.name: self._piece(activity) for activity in activities}
+        for activity in activities:
+            before = [pieces[edge.activity][1] for edge in activity.depends_on if edge.activity in pieces]
+            for task in before or ([enter] if enter is not None else []):
+                task >> pieces[activity.name][0]
+        return [end for _, end in pieces.values()]
+
+    def _piece(self, activity: Activity) -> tuple[Any, Any]:
+        """The first and the last task of an activity."""
+        kind = activity.type.casefold()
+        if kind == "until" or (kind == "foreach" and not self._maps(activity)):
+            return self._one_task(activity)
+        if kind in ("ifcondition", "switch", "foreach"):
+            return self._container(activity)
+        if kind in REGISTERED:
+            return self._hosted(activity, REGISTERED[kind])
+        if kind in programs.SPARK:
+            return self._spark(activity)
+        return self._one_task(activity)
+
+    def _maps(self, activity: Activity) -> bool:
+        """Whether a ForEach becomes a mapped group: Airflow maps neither one after the other nor inside a mapped group."""
+        inside = [one for branch in activity.branches for one in branch.activities]
+        return self.loop is None and bool(inside) and pick(activity.type_properties, "isSequential") is not True
+
+    def _id(self, activity: Activity, group: str = "") -> str:
+        name = activity.name if activity.name.casefold() != _END else f"{activity.name}_"
+        return _free(_slug(name), self.taken.setdefault(group, set()))
+
+    def _one_task(self, activity: Activity, refusal: str | None = None) -> tuple[Any, Any]:
+        fields = {**self._common(activity), **policy_fields(activity)}
+        task = AdfActivityOperator(task_id=self._id(activity, self._group()), refusal=refusal, **fields)
+        self.place.ends[activity.name] = self._spot(task)
+        if activity.type.casefold() in _WRITERS or any(one.type.casefold() in _WRITERS for one in activity.within()):
+            self.place.writers.append(self._spot(task))
+        return task, task
+
+    def _container(self, activity: Activity) -> tuple[Any, Any]:
+        with TaskGroup(self._id(activity, self._group()), tooltip=activity.description):
+            enter = AdfEnterOperator(task_id="enter", **self._common(activity))
+            self.place.enters[activity.name] = self._spot(enter)
+            ends = self._mapped(activity, enter) if activity.type.casefold() == "foreach" else self._branches(activity, enter)
+            end = AdfEndOperator(task_id="end", **self._common(activity))
+            self.place.ends[activity.name] = self._spot(end)
+            for task in ends or [enter]:
+                task >> end
+        return enter, end
+
+    def _branches(self, activity: Activity, enter: Any) -> list[Any]:
+        before, ends = self.around, []
+        for branch in activity.branches:
+            self.around = (*before, Within(activity.name, branch.label))
+            ends += self._side_by_side(branch.activities, enter)
+        self.around = before
+        return ends
+
+    def _mapped(self, activity: Activity, enter: Any) -> list[Any]:
+        ends: list[Any] = []
+
+        @task_group(group_id="each")
+        def each(item: Any) -> None:
+            ends.extend(self._branches(activity, enter))
+
+        count = pick(activity.type_properties, "batchCount")
+        self.loop, self.batch = activity.name, min(count, _PARALLEL_AT_MOST) if isinstance(count, int) and count > 0 else _BATCH
+        each.expand(item=enter.output)
+        self.loop = self.batch = None
+        return ends
+
+    def _spark(self, activity: Activity) -> tuple[Any, Any]:
+        """A cluster of its own around the program; what its linked service says that we cannot read is refused when it is reached."""
+        reference = activity.linked_service
+        service = self.place.factory.linked_service(reference.name, self.place.pipeline.source) if reference else None
+        try:
+            fields = programs.cluster(service) if service else {}
+            check_constants(ClusterSpec, fields)
+        except SpecError as error:
+            return self._one_task(activity, str(error))
+
+        def job(hosted: Hosted) -> Any:
+            with SparkCluster("cluster", **fields) as cluster:
+                return cluster.job("run", program=hosted.properties, **hosted.fields)
+
+        return self._hosted(activity, job)
+
+    def _hosted(self, activity: Activity, make: TaskFactory) -> tuple[Any, Any]:
+        group = TaskGroup(self._id(activity, self._group()), tooltip=activity.description)
+        with group:
+            prepare = AdfPrepareOperator(task_id="prepare", **self._common(activity))
+            hosted = Hosted(activity, self.place.factory, prepare.output, policy_fields(activity))
+            result = make(hosted)
+            inside = [task for task in group.iter_tasks() if task is not prepare]
+            for task in inside:
+                if prepare.task_id not in task.upstream_task_ids and not task.upstream_task_ids:
+                    prepare >> task
+            judged = [prepare.task_id, *(task.task_id for task in inside if not task.is_teardown)]
+            output = getattr(result, "task_id", None)
+            finish = AdfFinishOperator(task_id="finish", inside=judged, result=output, **self._common(activity))
+            self.place.ends[activity.name] = self._spot(finish)
+            for task in inside:
+                if not task.is_teardown and not task.is_setup:
+                    task >> finish
+        return prepare, finish
+
+    def _group(self) -> str:
+        """The group that is being defined, for ids that are free in it."""
+        from airflow.sdk.definitions._internal.contextmanager import TaskGroupContext
+
+        group = TaskGroupContext.get_current(None)
+        return str(group.group_id) if group else ""
+
+    def _common(self, activity: Activity) -> dict[str, Any]:
+        batch = {"max_active_tis_per_dagrun": self.batch} if self.batch else {}
+        shown = (
+            {"task_display_name": activity.name} if activity.type.casefold() not in ("ifcondition", "switch", "foreach") else {}
+        )
+        return {"activity": activity, "place": self.place, "around": self.around, "loop": self.loop, **batch, **shown}
+
+    def _spot(self, task: Any) -> Spot:
+        return Spot(task.task_id, self.loop is not None)
+
+
+def policy_fields(activity: Activity) -> dict[str, Any]:
+    """A policy as fields of an operator; what is an expression there is left at Data Factory's default."""
+    policy = activity.policy
+    timeout, delay = seconds_of(policy.timeout), seconds_of(policy.retry_interval)
+    retries = policy.retry if isinstance(policy.retry, int) else int(policy.retry) if str(policy.retry).isdecimal() else 0
+    return {
+        "retries": retries,
+        "retry_delay": timedelta(seconds=delay if delay is not None else 30),
+        "execution_timeout": timedelta(seconds=timeout or 12 * 3600),
+    }

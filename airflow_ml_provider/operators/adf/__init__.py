@@ -1,0 +1,1 @@
+"""Operators for the activities of Data Factory pipelines."""

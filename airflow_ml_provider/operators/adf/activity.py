@@ -1,0 +1,254 @@
+"""The operators behind a pipeline's activities. None has a template: properties are ADF's expressions, never Jinja."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.bases.operator import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_ml_provider._compat import AirflowFailException
+from airflow_ml_provider.adf import programs, semantics
+from airflow_ml_provider.adf.graph import Activity, Branch, Condition
+from airflow_ml_provider.core.errors import ConfigurationError, SpecError
+from airflow_ml_provider.operators.adf.actions import action_of
+from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of
+from airflow_ml_provider.operators.adf.loop import run_container, taken
+from airflow_ml_provider.operators.adf.place import Place, Spot, Within
+from airflow_ml_provider.operators.adf.records import RECORD, condition_of, error_of, record
+from airflow_ml_provider.operators.adf.view import RETURN_VALUE, View
+from airflow_ml_provider.operators.base import final_errors
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class _AdfOperator(BaseOperator):
+    """Base of what stands for an activity, or a part of one. It runs once all before it have ended, however they did.
+
+    :param around: the containers around the activity whose branch decides whether it runs, outermost first.
+    :param loop: the mapped ForEach around it.
+    """
+
+    shallow_copy_attrs: ClassVar[Sequence[str]] = ("activity", "place", "around")
+    ui_color = "#dce9f5"
+
+    def __init__(
+        self, *, activity: Activity, place: Place, around: tuple[Within, ...] = (), loop: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(trigger_rule="all_done", **kwargs)
+        self.activity = activity
+        self.place = place
+        self.around = around
+        self.loop = loop
+
+    def _view(self, context: Context) -> View:
+        return View(context, self.place, self.loop)
+
+    def _gate(self, view: View) -> bool:
+        """Whether the activity runs: it is in the branch that was taken, and what it waits for ended as its edges ask."""
+        for within in self.around:
+            found = view.pull(self.place.enters[within.container], RECORD) or {}
+            if found.get("taken") != within.branch:
+                return False
+        edges = self.activity.depends_on
+        missing = [edge.activity for edge in edges if edge.activity not in self.place.ends]
+        if missing:
+            raise AirflowFailException(f"activity {self.activity.name!r} waits for {missing[0]!r}, which is not in the pipeline")
+        return semantics.runs(edges, view.statuses([edge.activity for edge in edges]))
+
+    def _tell(self, context: Context, found: dict[str, Any]) -> None:
+        context["ti"].xcom_push(key=RECORD, value=found)
+
+    def _failed(self, context: Context, error: BaseException) -> dict[str, Any]:
+        secure = bool(self.activity.policy.secure_output)
+        return record(Condition.FAILED, error=error_of(error), secure=secure)
+
+
+class AdfActivityOperator(_AdfOperator):
+    """An activity that is one task. Its output, its error and how it ended are the XCom ``adf_record``.
+
+    :param refusal: why it cannot run here; it fails with that when it is reached.
+    """
+
+    def __init__(self, *, refusal: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.refusal = refusal
+
+    def execute(self, context: Context) -> None:
+        view = self._view(context)
+        if not self._gate(view):
+            raise AirflowSkipException(f"activity {self.activity.name!r} is skipped: its dependencies ended otherwise")
+        if not self.activity.active:
+            self._tell(context, record(self.activity.on_inactive_mark_as))
+            mark(self.activity.on_inactive_mark_as, f"activity {self.activity.name!r} is inactive")
+            return
+        try:
+            if self.refusal:
+                raise ConfigurationError(self.refusal)
+            call = Call(view, self.activity, self.log)
+            output = run_container(call) if self.activity.branches else action_of(self.activity)(call)
+        except Exception as error:
+            self._tell(context, self._failed(context, error))
+            if isinstance(error, SpecError | ConfigurationError | ActivityFailed) and not self.retries:
+                raise AirflowFailException(str(error)) from error
+            raise
+        self._tell(context, record(Condition.SUCCEEDED, output=output, secure=bool(self.activity.policy.secure_output)))
+
+
+class AdfEnterOperator(_AdfOperator):
+    """The beginning of a container: which branch is taken, or which items there are. It ends well whatever it finds.
+
+    Its XCom is the list of items, each ``{"item": …}``.
+    """
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        view = self._view(context)
+        found: dict[str, Any] = {"status": str(Condition.SKIPPED), "taken": None}
+        items: list[Any] = []
+        try:
+            if self._gate(view):
+                if self.activity.active:
+                    branch, items = self._judged(Call(view, self.activity, self.log))
+                    found = {"status": str(Condition.SUCCEEDED), "taken": branch}
+                else:
+                    found["status"] = str(self.activity.on_inactive_mark_as)
+        except Exception as error:  # noqa: BLE001  the container's last task fails with it
+            self.log.warning("%s failed: %s", self.activity.name, error)
+            found = {"status": str(Condition.FAILED), "taken": None, "error": error_of(error)}
+        self._tell(context, found)
+        return [{"item": item} for item in items]
+
+    def _judged(self, call: Call) -> tuple[str | None, list[Any]]:
+        if self.activity.type.casefold() == "foreach":
+            return "body", items_of(call)
+        return taken(call), []
+
+
+class AdfEndOperator(_AdfOperator):
+    """The end of a container: its verdict over the activities inside."""
+
+    def execute(self, context: Context) -> None:
+        view = self._view(context)
+        entered = view.pull(self.place.enters[self.activity.name], RECORD) or {"status": str(Condition.FAILED)}
+        status, error = Condition(entered["status"]), entered.get("error") or {}
+        output: Any = {}
+        if status is Condition.SUCCEEDED and entered["taken"]:
+            status, error, output = self._inside(view, entered["taken"])
+        if status is not Condition.SKIPPED:
+            self._tell(context, record(status, output=output, error=error))
+        mark(status, f"activity {self.activity.name!r}: {error.get('message', status)}")
+
+    def _inside(self, view: View, label: str) -> tuple[Condition, dict[str, Any], Any]:
+        branch = next((one for one in self.activity.branches if one.label == label), None)
+        if branch is None or not branch.activities:
+            return Condition.SUCCEEDED, {}, {}
+        states = view.states([self.place.ends[one.name].task_id for one in branch.activities])
+        rounds = self._suffixes(view)
+        failed = [suffix for suffix in rounds if self._ended(branch, states, suffix) is Condition.FAILED]
+        output = {"count": len(rounds)} if self._maps else {}
+        if failed:
+            return Condition.FAILED, {"message": f"the inside failed ({len(failed)} of {len(rounds)})", "errorCode": ""}, output
+        return Condition.SUCCEEDED, {}, output
+
+    @property
+    def _maps(self) -> bool:
+        return self.activity.type.casefold() == "foreach"
+
+    def _suffixes(self, view: View) -> list[str]:
+        """What follows the task ids in the names of the states, for each time that the inside ran."""
+        if self._maps:
+            items = view.pull(self.place.enters[self.activity.name], "return_value") or []
+            return [f"_{index}" for index in range(len(items))]
+        return [f"_{view.ti.map_index}" if self.place.ends[self.activity.name].mapped else ""]
+
+    def _ended(self, branch: Branch, states: dict[str, Any], suffix: str) -> Condition:
+        found = {one.name: condition_of(states.get(self.place.ends[one.name].task_id + suffix)) for one in branch.activities}
+        return semantics.verdict(branch.activities, found)
+
+
+class AdfPrepareOperator(_AdfOperator):
+    """The beginning of an activity that other operators run. Its XCom is the activity's type properties, with their values; of a
+    Spark activity, the fields of its program.
+    """
+
+    def execute(self, context: Context) -> Any:
+        view = self._view(context)
+        if not self._gate(view):
+            raise AirflowSkipException(f"activity {self.activity.name!r} is skipped: its dependencies ended otherwise")
+        if not self.activity.active:
+            mark(self.activity.on_inactive_mark_as, f"activity {self.activity.name!r} is inactive")
+            raise AirflowSkipException(f"activity {self.activity.name!r} is inactive")
+        if self.activity.policy.secure_input:
+            fix = "take secrets from a connection instead"
+            raise AirflowFailException(
+                f"activity {self.activity.name!r}: secureInput: its properties would lie open in an XCom: {fix}"
+            )
+        properties = view.resolve(self.activity.type_properties)
+        with final_errors():
+            is_spark = self.activity.type.casefold() in programs.SPARK
+            return programs.program(self.activity.type, properties, self.place.programs) if is_spark else properties
+
+
+class AdfFinishOperator(_AdfOperator):
+    """The end of an activity that other operators ran: how they ended, and the XCom of one of them as its output.
+
+    :param inside: their task ids.
+    :param result: the one whose XCom is the output.
+    """
+
+    def __init__(self, *, inside: Sequence[str], result: str | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inside = list(inside)
+        self.result = result
+
+    def execute(self, context: Context) -> None:
+        view = self._view(context)
+        mapped = self.place.ends[self.activity.name].mapped
+        begin, *rest = [Spot(task_id, mapped) for task_id in self.inside]
+        states = view.states(self.inside)
+        status = condition_of(states.get(view.state_key(begin)))
+        if status is Condition.SKIPPED and not self.activity.active and self._gate(view):
+            status = self.activity.on_inactive_mark_as
+        if status is Condition.SUCCEEDED and any(
+            condition_of(states.get(view.state_key(spot))) is Condition.FAILED for spot in rest
+        ):
+            status = Condition.FAILED
+        output: Any = {}
+        if self.result and status is Condition.SUCCEEDED:
+            output = programs.output(self.activity.type, view.pull(Spot(self.result, mapped), "return_value"))
+        error = {"message": "its tasks failed", "errorCode": "", "failureType": "UserError"} if status is Condition.FAILED else {}
+        if status is not Condition.SKIPPED:
+            secure = bool(self.activity.policy.secure_output)
+            self._tell(context, record(status, output=output, error=error, secure=secure))
+        mark(status, f"activity {self.activity.name!r}: {error.get('message', status)}")
+
+
+class AdfPipelineEndOperator(BaseOperator):
+    """The only leaf of a pipeline's DAG: it ends as the pipeline does, and so does the DAG run. Its XCom is the return value."""
+
+    shallow_copy_attrs: ClassVar[Sequence[str]] = ("place",)
+    ui_color = "#dce9f5"
+
+    def __init__(self, *, place: Place, **kwargs: Any) -> None:
+        super().__init__(trigger_rule="all_done", **kwargs)
+        self.place = place
+
+    def execute(self, context: Context) -> Any:
+        view = View(context, self.place)
+        activities = self.place.pipeline.activities
+        statuses = view.statuses([activity.name for activity in activities]) if activities else {}
+        for name, status in statuses.items():
+            self.log.info("%s: %s", name, status)
+        if semantics.verdict(activities, statuses) is Condition.FAILED:
+            raise AirflowFailException(f"pipeline {self.place.pipeline.name!r} failed")
+        return view.variables().get(RETURN_VALUE)
+
+
+def mark(status: Condition, why: str) -> None:
+    """End the task as an activity ended."""
+    if status is Condition.FAILED:
+        raise AirflowFailException(why)
+    if status is Condition.SKIPPED:
+        raise AirflowSkipException(why)

@@ -1,0 +1,185 @@
+"""What an activity's action is given, and the actions that need nothing outside Airflow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_ml_provider.adf.graph import Activity
+from airflow_ml_provider.adf.reading import pick
+from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
+from airflow_ml_provider.operators.adf.view import RETURN_VALUE, View
+
+_POLL = 2.0
+_ENDED = ("success", "failed")
+
+
+class ActivityFailed(ProviderError):
+    """The activity's own verdict.
+
+    :param code: ``activity('…').error.errorCode``.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        self.code = code
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One activity that is to run; its properties get their values when they are asked for."""
+
+    view: View
+    activity: Activity
+    log: Any
+
+    def __call__(self, name: str, default: Any = None) -> Any:
+        """The value of a type property, ``default`` when it is missing."""
+        raw = pick(self.activity.type_properties, name)
+        return default if raw is None else self.view.resolve(raw)
+
+    def required(self, name: str) -> Any:
+        """The value of a type property; :class:`SpecError` when it is missing."""
+        found = self(name)
+        if found is None:
+            raise SpecError(f"activity {self.activity.name!r}: {name}: is required")
+        return found
+
+    def number(self, name: str, default: float | None = None) -> float:
+        found = self.required(name) if default is None else self(name, default)
+        try:
+            return float(found)
+        except (TypeError, ValueError):
+            raise SpecError(f"activity {self.activity.name!r}: {name}: got {found!r}: takes a number") from None
+
+    def of(self, activity: Activity) -> Call:
+        return replace(self, activity=activity)
+
+
+Action = Callable[[Call], Any]
+
+
+def wait(call: Call) -> Any:
+    time.sleep(call.number("waitTimeInSeconds"))
+    return {}
+
+
+def fail(call: Call) -> Any:
+    raise ActivityFailed(str(call.required("message")), str(call("errorCode", "")))
+
+
+def set_variable(call: Call) -> Any:
+    """Set a variable, or what the pipeline returns."""
+    name, value = str(call.required("variableName")), pick(call.activity.type_properties, "value")
+    if name.casefold() == RETURN_VALUE.casefold():
+        returned = {str(pick(one, "key")): _returned(call, pick(one, "value")) for one in value or ()}
+        call.view.change(RETURN_VALUE, {"value": returned})
+        return {"name": name, "value": returned}
+    return _change(call, name, "value", call.view.resolve(value))
+
+
+def append_variable(call: Call) -> Any:
+    return _change(call, str(call.required("variableName")), "append", call("value"))
+
+
+def _change(call: Call, name: str, how: str, value: Any) -> dict[str, Any]:
+    declared = call.view.place.pipeline.variables
+    known = next((one for one in declared if one.casefold() == name.casefold()), None)
+    if known is None:
+        raise SpecError(f"activity {call.activity.name!r}: variableName: got {name!r}: takes {', '.join(declared) or 'none'}")
+    if how == "append" and declared[known].type.casefold() != "array":
+        raise SpecError(f"activity {call.activity.name!r}: variable {known!r} is a {declared[known].type}: takes an Array")
+    call.view.change(known, {how: value})
+    return {"name": known, "value": value}
+
+
+def _returned(call: Call, raw: Any) -> Any:
+    """A value of a pipeline's return value: ``{"type": …, "content": …}``, the contents of arrays and objects likewise."""
+    if not isinstance(raw, Mapping) or pick(raw, "type") is None:
+        return call.view.resolve(raw)
+    content, kind = pick(raw, "content"), str(pick(raw, "type")).casefold()
+    if kind == "expression":
+        return call.view.resolve({"type": "Expression", "value": content})
+    if kind == "array" and isinstance(content, list):
+        return [_returned(call, one) for one in content]
+    if kind == "object" and isinstance(content, list):
+        return {str(pick(one, "key")): _returned(call, pick(one, "value")) for one in content}
+    return None if kind == "null" else call.view.resolve(content)
+
+
+def keep(call: Call) -> Any:
+    """Filter: the items for which the condition holds."""
+    items = items_of(call)
+    condition = pick(call.activity.type_properties, "condition")
+    found = []
+    before = call.view.item
+    try:
+        for call.view.item in items:
+            if truth(call, "condition", call.view.resolve(condition)):
+                found.append(call.view.item)
+    finally:
+        call.view.item = before
+    return {"ItemsCount": len(items), "FilteredItemsCount": len(found), "Value": found}
+
+
+def items_of(call: Call) -> list[Any]:
+    """The value of ``items``; :class:`SpecError` when it is no list."""
+    items = call.required("items")
+    if not isinstance(items, list):
+        raise SpecError(f"activity {call.activity.name!r}: items: got {type(items).__name__}: takes a list")
+    return items
+
+
+def truth(call: Call, name: str, value: Any) -> bool:
+    """A condition's value; :class:`SpecError` when it is neither true nor false."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.casefold() in ("true", "false"):
+        return value.casefold() == "true"
+    raise SpecError(f"activity {call.activity.name!r}: {name}: got {value!r}: takes a boolean")
+
+
+def execute_pipeline(call: Call) -> Any:
+    """Start the DAG of another pipeline, and wait for its end where the activity does."""
+    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    view = call.view
+    reference = call.required("pipeline")
+    name = str(pick(reference, "referenceName"))
+    dag_id = view.place.dag_ids.get(name.casefold())
+    if dag_id is None:
+        raise ConfigurationError(
+            f"activity {call.activity.name!r}: pipeline {name!r} is no DAG: put its export into the same folder"
+        )
+    run_id = f"{view.ti.run_id}__{view.me}__{view.ti.try_number}.{next(view.serial)}"
+    asked = TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(call("parameters", {})))
+    answer = SUPERVISOR_COMMS.send(asked)
+    if isinstance(answer, ErrorResponse) and "exists" not in str(answer.error).lower():
+        raise ProviderError(f"activity {call.activity.name!r}: DAG {dag_id!r} was not started: {answer.error}")
+    output = {"pipelineRunId": run_id, "pipelineName": name}
+    if not call("waitOnCompletion", True):
+        return output
+    return {**output, "pipelineReturnValue": _outcome(call, dag_id, run_id)}
+
+
+def _outcome(call: Call, dag_id: str, run_id: str) -> Any:
+    """Wait for a run's end, and return what its pipeline returns."""
+    view = call.view
+    while (state := view.ti.get_dagrun_state(dag_id, run_id)) not in _ENDED:
+        time.sleep(_POLL)
+    if state == "failed":
+        raise ActivityFailed(f"run {run_id!r} of DAG {dag_id!r} failed", "2108")
+    return view.ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids="pipeline_end", map_indexes=-1) or {}
+
+
+CONTROL: dict[str, Action] = {
+    "wait": wait,
+    "fail": fail,
+    "setvariable": set_variable,
+    "appendvariable": append_variable,
+    "filter": keep,
+    "executepipeline": execute_pipeline,
+}

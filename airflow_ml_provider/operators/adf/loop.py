@@ -1,0 +1,114 @@
+"""Activities that run inside one task: the inside of an Until, of a sequential ForEach, and of loops in loops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+from airflow_ml_provider.adf import semantics
+from airflow_ml_provider.adf.durations import seconds_of
+from airflow_ml_provider.adf.graph import Activity, Condition
+from airflow_ml_provider.adf.reading import pick
+from airflow_ml_provider.core.errors import ProviderError
+from airflow_ml_provider.operators.adf.actions import action_of
+from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of, truth
+from airflow_ml_provider.operators.adf.records import error_of, record
+
+_WEEK = 7 * 24 * 3600.0
+
+
+def run_container(call: Call) -> Any:
+    """Run a container's inside to its end; :class:`ActivityFailed` when it fails."""
+    return _CONTAINERS[call.activity.type.casefold()](call)
+
+
+def taken(call: Call) -> str | None:
+    """The label of the branch that an If or a Switch takes."""
+    activity = call.activity
+    if activity.type.casefold() == "ifcondition":
+        return "true" if truth(call, "expression", call("expression")) else "false"
+    value = str(call.required("on"))
+    labels = [branch.label for branch in activity.branches if branch.kind == "case" and branch.value == value]
+    return labels[0] if labels else "default"
+
+
+def run_inside(call: Call, activities: Sequence[Activity]) -> None:
+    """Run activities one by one, each after what it waits for; :class:`ActivityFailed` when their verdict is Failed."""
+    statuses: dict[str, Condition] = {}
+    for activity in semantics.in_order(activities):
+        found = _one(call.of(activity)) if semantics.runs(activity.depends_on, statuses) else record(Condition.SKIPPED)
+        statuses[activity.name] = Condition(found["status"])
+        call.view.local[activity.name] = found
+        call.log.info("%s: %s", " / ".join(activity.path), found["status"])
+    if semantics.verdict(activities, statuses) is Condition.FAILED:
+        failed = [name for name, status in statuses.items() if status is Condition.FAILED]
+        messages = "; ".join(f"{name}: {call.view.record(name)['error'].get('message', '')}" for name in failed)
+        raise ActivityFailed(f"activity {call.activity.name!r}: its inside failed ({messages})")
+
+
+def _one(call: Call) -> dict[str, Any]:
+    """The record of one activity, after its retries."""
+    activity, policy = call.activity, call.activity.policy
+    if not activity.active:
+        return record(activity.on_inactive_mark_as)
+    retries = int(call.view.resolve(policy.retry) or 0)
+    for left in reversed(range(retries + 1)):
+        try:
+            output = run_container(call) if activity.branches else action_of(activity)(call)
+            return record(Condition.SUCCEEDED, output=output, secure=bool(policy.secure_output))
+        except ProviderError as error:
+            call.log.warning("%s failed: %s", activity.name, error)
+            failure = error_of(error)
+        except Exception as error:
+            call.log.warning("%s failed", activity.name, exc_info=True)
+            failure = error_of(error)
+        if left:
+            time.sleep(float(call.view.resolve(policy.retry_interval) or 0))
+    return record(Condition.FAILED, error=failure)
+
+
+def _branch(call: Call) -> Any:
+    label = taken(call)
+    for branch in call.activity.branches:
+        if branch.label == label:
+            run_inside(call, branch.activities)
+    return {}
+
+
+def _for_each(call: Call) -> Any:
+    """Every item runs, also after one that failed."""
+    items = items_of(call)
+    before, failures = call.view.item, []
+    try:
+        for call.view.item in items:
+            try:
+                run_inside(call, _body(call))
+            except ActivityFailed as error:
+                failures.append(str(error))
+    finally:
+        call.view.item = before
+    if failures:
+        raise ActivityFailed(f"{len(failures)} of {len(items)} items failed: {failures[0]}")
+    return {"count": len(items)}
+
+
+def _until(call: Call) -> Any:
+    """Rounds until the expression is true. A round that fails ends the loop."""
+    expression = pick(call.activity.type_properties, "expression")
+    deadline = time.monotonic() + (seconds_of(call("timeout")) or _WEEK)
+    for rounds in count(1):
+        run_inside(call, _body(call))
+        if truth(call, "expression", call.view.resolve(expression)):
+            return {"rounds": rounds}
+        if time.monotonic() > deadline:
+            raise ActivityFailed(f"activity {call.activity.name!r}: its expression was still false after {rounds} rounds")
+    raise AssertionError("count has no end")
+
+
+def _body(call: Call) -> Sequence[Activity]:
+    return [activity for branch in call.activity.branches for activity in branch.activities]
+
+
+_CONTAINERS = {"ifcondition": _branch, "switch": _branch, "foreach": _for_each, "until": _until}

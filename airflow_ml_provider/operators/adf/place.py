@@ -1,0 +1,44 @@
+"""Where an activity stands among the tasks of its DAG. Built while the DAG is parsed, and never changed afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from airflow_ml_provider.adf.graph import Factory, Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A task, and whether it is in a mapped task group."""
+
+    task_id: str
+    mapped: bool = False
+
+
+@dataclass
+class Place:
+    """One pipeline's tasks.
+
+    :param programs: the folder of the programs and notebooks that activities name.
+    :param dag_ids: of every pipeline that is a DAG, by its name in lower case.
+    :param ends: the task whose state is the activity's, by the activity's name.
+    :param enters: of a container, the task that judges its condition or its items.
+    :param writers: the tasks that set variables.
+    """
+
+    factory: Factory
+    pipeline: Pipeline
+    programs: Path = Path()
+    dag_ids: dict[str, str] = field(default_factory=dict)
+    ends: dict[str, Spot] = field(default_factory=dict)
+    enters: dict[str, Spot] = field(default_factory=dict)
+    writers: list[Spot] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A container around a task, and the branch of it that the task is in."""
+
+    container: str
+    branch: str

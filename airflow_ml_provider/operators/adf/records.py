@@ -1,0 +1,88 @@
+"""What tasks tell each other about activities: outputs and errors, and the variables' history, as XComs.
+
+A variable is the sum of its events (set, append), in the order of their stamps. A stamp is later than every one that its writer
+has seen, so an activity that ran after another one writes after it, whatever the workers' clocks say; activities that run at the same
+time append without losing anything.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_ml_provider.adf.graph import Condition
+
+RECORD = "adf_record"
+EVENTS = "adf_events"
+_SEALED = "sealed"
+_OF_STATE = {
+    "success": Condition.SUCCEEDED,
+    "failed": Condition.FAILED,
+    "upstream_failed": Condition.FAILED,
+    "skipped": Condition.SKIPPED,
+}
+
+
+def condition_of(state: Any) -> Condition:
+    """What an ended task's state is in ADF's words; a state that is none counts as Failed, so that nothing goes on by mistake."""
+    return _OF_STATE.get(str(getattr(state, "value", state)), Condition.FAILED)
+
+
+def record(
+    status: Condition, *, output: Any = None, error: Mapping[str, Any] | None = None, secure: bool = False
+) -> dict[str, Any]:
+    """An activity's end, as :func:`opened` takes it. A secure output is sealed with Airflow's Fernet key."""
+    found = {"output": output if output is not None else {}, "error": dict(error or {})}
+    return {"status": str(status), **({_SEALED: _seal(found)} if secure else found)}
+
+
+def opened(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """``{"status", "output", "error"}`` of a record."""
+    if not found:
+        return {}
+    return {"status": found["status"], **_unseal(found[_SEALED])} if _SEALED in found else dict(found)
+
+
+def error_of(error: BaseException) -> dict[str, str]:
+    """An exception as ``activity('…').error``."""
+    code = str(getattr(error, "code", "") or "")
+    return {"message": str(error) or type(error).__name__, "errorCode": code, "failureType": "UserError"}
+
+
+def fold(events: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables' values after the events."""
+    found = dict(defaults)
+    for event in sorted(events, key=lambda event: (event["at"], event["by"])):
+        if "append" in event:
+            found[event["name"]] = [*(found.get(event["name"]) or []), event["append"]]
+        else:
+            found[event["name"]] = event["value"]
+    return found
+
+
+def stamp(seen: Iterable[Mapping[str, Any]]) -> int:
+    """The time in nanoseconds, or later when that is not later than all that was seen."""
+    return max(time.time_ns(), 1 + max((event["at"] for event in seen), default=0))
+
+
+def _seal(value: Any) -> str:
+    return str(_fernet().encrypt(json.dumps(value, default=str).encode()).decode())
+
+
+def _unseal(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_fernet().decrypt(text.encode()))
+    return found
+
+
+def _fernet() -> Any:
+    from airflow_ml_provider._compat import conf
+    from airflow_ml_provider.core.errors import ConfigurationError
+
+    key = conf.get("core", "fernet_key", fallback="")
+    if not key:
+        raise ConfigurationError("secureOutput: takes a Fernet key in [core] fernet_key, which seals what must not be read")
+    from cryptography.fernet import Fernet, MultiFernet
+
+    return MultiFernet([Fernet(one.strip()) for one in key.split(",")])

@@ -1,0 +1,164 @@
+"""One task's view of its pipeline's run: what ended how, with which output, and what expressions mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+from airflow_ml_provider.adf.expressions import evaluate
+from airflow_ml_provider.adf.graph import Condition
+from airflow_ml_provider.operators.adf.place import Place, Spot
+from airflow_ml_provider.operators.adf.records import EVENTS, RECORD, condition_of, fold, opened, record, stamp
+
+RETURN_VALUE = "pipelineReturnValue"
+_MENTION = re.compile(r"activity\(\s*'((?:[^']|'')*)'", re.IGNORECASE)
+_NOTHING: Any = object()
+
+
+class View:
+    """What an activity sees.
+
+    :param loop: the mapped ForEach around the task, by name.
+    """
+
+    def __init__(self, context: Mapping[str, Any], place: Place, loop: str | None = None) -> None:
+        self.context, self.place, self.loop = context, place, loop
+        self.ti = context["ti"]
+        self.item: Any = _NOTHING
+        self.local: dict[str, dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.serial = count()
+        self.dataset: dict[str, Any] = {}
+        self._records: dict[str, dict[str, Any]] = {}
+
+    @property
+    def me(self) -> str:
+        return f"{self.ti.task_id}[{self._map_index}]"
+
+    @property
+    def _map_index(self) -> int:
+        return -1 if self.ti.map_index is None else self.ti.map_index
+
+    def statuses(self, names: list[str]) -> dict[str, Condition]:
+        """How activities beside this one ended."""
+        here = {name: Condition(self.local[name]["status"]) for name in names if name in self.local}
+        spots = {name: self.place.ends[name] for name in names if name not in here}
+        states = self.states([spot.task_id for spot in spots.values()]) if spots else {}
+        return here | {name: condition_of(states.get(self.state_key(spot))) for name, spot in spots.items()}
+
+    def states(self, task_ids: list[str]) -> dict[str, Any]:
+        """Airflow's states by task id; of a mapped task, by ``task_id_index``."""
+        ti = self.ti
+        found: dict[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=task_ids).get(ti.run_id, {})
+        return found
+
+    def state_key(self, spot: Spot) -> str:
+        return f"{spot.task_id}_{self._map_index}" if spot.mapped else spot.task_id
+
+    def pull(self, spot: Spot, key: str) -> Any:
+        return self.ti.xcom_pull(task_ids=spot.task_id, key=key, map_indexes=self._map_index if spot.mapped else -1)
+
+    def record(self, name: str) -> dict[str, Any]:
+        """``{"status", "output", "error"}`` of an activity that has ended; empty for one that has not."""
+        if name in self.local:
+            return opened(self.local[name])
+        if name not in self._records:
+            found = opened(self.pull(self.place.ends[name], RECORD)) if name in self.place.ends else {}
+            if not found and name in self.place.ends:
+                found = self._without_record(name)
+            self._records[name] = found
+        return self._records[name]
+
+    def _without_record(self, name: str) -> dict[str, Any]:
+        """Of an activity that was skipped, or whose worker died before it could tell."""
+        states = self.states([self.place.ends[name].task_id])
+        state = states.get(self.state_key(self.place.ends[name]))
+        if state is None:
+            return {}
+        status = condition_of(state)
+        error = {"message": f"task {state}", "errorCode": "", "failureType": "SystemError"} if status is Condition.FAILED else {}
+        return record(status, error=error)
+
+    def current_item(self) -> Any:
+        """What ``item()`` is; None outside a loop."""
+        if self.item is not _NOTHING or self.loop is None:
+            return None if self.item is _NOTHING else self.item
+        return self.pull(self.place.enters[self.loop], "return_value")[self._map_index]["item"]
+
+    def variables(self) -> dict[str, Any]:
+        return fold(self._all_events(), {name: one.default for name, one in self.place.pipeline.variables.items()})
+
+    def change(self, name: str, change: Mapping[str, Any]) -> None:
+        """Set a variable or append to it; ``change`` has ``value`` or ``append``."""
+        self.events.append({"at": stamp(self._all_events()), "by": self.me, "name": name, **change})
+        self.ti.xcom_push(key=EVENTS, value=self.events)
+
+    def _all_events(self) -> list[dict[str, Any]]:
+        ids = [spot.task_id for spot in self.place.writers]
+        pulled = self.ti.xcom_pull(task_ids=ids, key=EVENTS) if ids else ()
+        others = [event for events in pulled for event in events or () if event["by"] != self.me]
+        return [*others, *self.events]
+
+    def resolve(self, value: Any) -> Any:
+        """The value of a property: its expressions evaluated, wherever they stand in it."""
+        if isinstance(value, str):
+            return evaluate(value, self.state(value)) if "@" in value else value
+        if isinstance(value, list):
+            return [self.resolve(one) for one in value]
+        if not isinstance(value, Mapping):
+            return value
+        kind = str(value.get("type"))
+        if kind == "Expression" and "value" in value:
+            text = str(value["value"])
+            return evaluate(text if text.startswith("@") else f"@{text}", self.state(text))
+        if kind == "SecureString" and "value" in value:
+            return self.resolve(value["value"])
+        if kind == "AzureKeyVaultSecret":
+            from airflow.sdk import Variable
+
+            return Variable.get(str(self.resolve(value["secretName"])))
+        return {key: self.resolve(one) for key, one in value.items()}
+
+    def resolve_in(self, value: Any, parameters: Mapping[str, Any]) -> Any:
+        """The value of a dataset's property, where ``dataset()`` has these parameters."""
+        before, self.dataset = self.dataset, dict(parameters)
+        try:
+            return self.resolve(value)
+        finally:
+            self.dataset = before
+
+    def state(self, text: str) -> dict[str, Any]:
+        """What an expression may ask for, in the evaluator's form; only what the text mentions is fetched."""
+        names = {found.replace("''", "'").casefold() for found in _MENTION.findall(text)}
+        known = {*self.place.ends, *self.local}
+        return {
+            "parameters": self.parameters(),
+            "globalParameters": dict(self.place.factory.global_parameters),
+            "variables": self.variables() if "variables" in text.casefold() else {},
+            "item": self.current_item() if "item" in text.casefold() else None,
+            "activities": {name: found for name in known if name.casefold() in names and (found := self.record(name))},
+            "pipeline": self.system(),
+            "dataset": self.dataset,
+        }
+
+    def parameters(self) -> dict[str, Any]:
+        given = dict(self.context.get("params") or {})
+        return {name: given.get(name, one.default) for name, one in self.place.pipeline.parameters.items()}
+
+    def system(self) -> dict[str, Any]:
+        """The pipeline's system variables."""
+        run = self.context["dag_run"]
+        kind = "Manual" if str(run.run_type).endswith("manual") else "ScheduleTrigger"
+        at = run.run_after.isoformat()
+        return {
+            "DataFactory": "airflow",
+            "Pipeline": self.place.pipeline.name,
+            "RunId": self.ti.run_id,
+            "TriggerType": kind,
+            "TriggerName": kind,
+            "TriggerId": self.ti.run_id,
+            "TriggerTime": at,
+            "GroupId": self.ti.run_id,
+        }
