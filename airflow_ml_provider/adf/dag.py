@@ -20,6 +20,7 @@ from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.graph import Activity, Factory, Json, Parameter, Pipeline
 from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, register
 from airflow_ml_provider.adf.reading import pick
+from airflow_ml_provider.adf.schedules import Schedule, schedule
 from airflow_ml_provider.cluster import SparkCluster
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec
@@ -32,6 +33,7 @@ from airflow_ml_provider.operators.adf.activity import (
     AdfPrepareOperator,
 )
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
+from airflow_ml_provider.operators.adf.timetable import schedule_fields
 from airflow_ml_provider.operators.base import check_constants
 
 __all__ = ["adf_dags", "pipeline_dag", "register"]
@@ -112,30 +114,52 @@ def pipeline_dag(
     :param dag_ids: of the pipelines that this one may start, by their names in lower case.
     :param files: the folder of the programs that its activities name.
     """
+    timing, refusals = _timing(pipeline, factory)
     ids = dict(dag_ids or _ids([pipeline.name], ""))
     limit = {"max_active_runs": pipeline.concurrency} if pipeline.concurrency else {}
     fields: dict[str, Any] = {
         "schedule": None,
         "catchup": False,
         "description": pipeline.description or None,
-        **limit,
         "tags": ["adf", *pipeline.annotations],
-        "doc_md": _told(pipeline),
+        "doc_md": _told(pipeline, refusals),
+        **(schedule_fields(timing) if timing else {}),
+        **limit,
         **dag_fields,
-        "params": {**_params(pipeline.parameters), **dag_fields.get("params", {})},
+        "params": {**_params(pipeline.parameters, scheduled=timing is not None), **dag_fields.get("params", {})},
     }
     with DAG(dag_id=ids[pipeline.name.casefold()], **fields) as dag:
-        _Tasks(Place(factory, pipeline, files, ids)).all()
+        _Tasks(Place(factory, pipeline, files, ids, timing.parameters if timing and timing.parameters else {})).all()
     return dag
 
 
-def _told(pipeline: Pipeline) -> str:
-    lines = [f"Pipeline `{pipeline.name}` of `{pipeline.source}`.", *(f"- {problem}" for problem in pipeline.problems)]
+def _timing(pipeline: Pipeline, factory: Factory) -> tuple[Schedule | None, list[str]]:
+    """The schedule of the first trigger that has one for the pipeline, and what is not taken over, with its reason."""
+    found: list[Schedule] = []
+    refused: list[str] = []
+    for trigger in factory.triggers:
+        try:
+            made = schedule(trigger, pipeline.name)
+        except SpecError as error:
+            refused.append(str(error))
+            continue
+        if made and found:
+            refused.append(f"trigger {trigger.name!r}: a DAG has one schedule, and another trigger gave it already")
+        elif made:
+            found.append(made)
+    return (found[0] if found else None), refused
+
+
+def _told(pipeline: Pipeline, refusals: Iterable[str]) -> str:
+    """What a person should know, for the DAG's page."""
+    told = [*map(str, pipeline.problems), *refusals]
+    lines = [f"Pipeline `{pipeline.name}` of `{pipeline.source}`.", *(f"- {one}" for one in told)]
     return "\n".join(lines)
 
 
-def _params(parameters: Mapping[str, Parameter]) -> dict[str, Param]:
-    return {name: _param(one) for name, one in parameters.items()}
+def _params(parameters: Mapping[str, Parameter], *, scheduled: bool) -> dict[str, Param]:
+    """The parameters; of a scheduled DAG each has a default, as Airflow asks for: its trigger gives those that the pipeline requires."""
+    return {name: Param(None) if scheduled and one.required else _param(one) for name, one in parameters.items()}
 
 
 def _param(parameter: Parameter) -> Param:
@@ -150,7 +174,7 @@ def _param(parameter: Parameter) -> Param:
 
 def _fits(value: Json, kind: str) -> bool:
     """Whether a default is of its parameter's type: Airflow refuses the DAG when it is not, Data Factory does not."""
-    python = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}[kind]
+    python: Any = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}[kind]
     return isinstance(value, python) and (kind == "boolean" or not isinstance(value, bool))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from airflow_ml_provider.adf.dag import adf_dags
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_semantics import after, bad, good, pipeline, when
 
@@ -158,3 +159,25 @@ def test_a_spark_activity_has_a_cluster_of_its_own(pipeline: Callable[..., Run],
     assert done.xcom("count_rows.finish", "adf_record")["output"].keys() == {"runOutput"}
     (plan,) = [found.plan for found in service.clusters.values()]
     assert (plan["workers"], plan["max_workers"], plan["spark_conf"]) == (1, 3, {"spark.a": "b"})
+
+
+def test_triggers_and_parameters_are_the_dags_own(tmp_path: Path) -> None:
+    for folder in ("pipeline", "trigger"):
+        (tmp_path / folder).mkdir()
+    parameters = {
+        "n": {"type": "Int", "defaultValue": 3},
+        "at": {"type": "String"},
+        "odd": {"type": "Bool", "defaultValue": "yes"},
+    }
+    load = {"name": "load", "properties": {"activities": [good("a")], "parameters": parameters, "concurrency": 2}}
+    (tmp_path / "pipeline" / "load.json").write_text(json.dumps(load))
+    recurrence = {"frequency": "Hour", "interval": 1, "startTime": "2024-05-07T06:20:00Z", "timeZone": "UTC"}
+    starts = [{"pipelineReference": {"referenceName": "load"}, "parameters": {"at": "@trigger().scheduledTime"}}]
+    trigger = {
+        "name": "hourly",
+        "properties": {"type": "ScheduleTrigger", "pipelines": starts, "typeProperties": {"recurrence": recurrence}},
+    }
+    (tmp_path / "trigger" / "hourly.json").write_text(json.dumps(trigger))
+    dag = adf_dags(tmp_path, prefix="adf_")["adf_load"]
+    assert (dag.max_active_runs, dag.catchup, dag.schedule.expression) == (2, False, "20 * * * *")
+    assert (dag.params["n"], dag.params.get_param("n").schema["type"], dag.params["odd"]) == (3, "integer", "yes")

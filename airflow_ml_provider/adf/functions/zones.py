@@ -28,10 +28,15 @@ def _windows() -> dict[str, str]:
     return {name.casefold(): iana for name, iana in win_tz.items()}
 
 
+def iana(name: str) -> str:
+    """IANA's name of a time zone of Windows; any other name as it is."""
+    return _windows().get(name.casefold(), name)
+
+
 def zone(name: str, argument: int) -> tzinfo:
     """The zone of that name."""
     try:
-        return ZoneInfo(_windows().get(name.casefold(), name))
+        return ZoneInfo(iana(name))
     except (ValueError, OSError) as error:
         raise _unknown(name, argument) from error
     except KeyError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
@@ -31,7 +31,7 @@ class _AdfOperator(BaseOperator):
     :param loop: the mapped ForEach around it.
     """
 
-    shallow_copy_attrs: ClassVar[Sequence[str]] = ("activity", "place", "around")
+    shallow_copy_attrs: Sequence[str] = ("activity", "place", "around")
     ui_color = "#dce9f5"
 
     def __init__(
@@ -228,7 +228,7 @@ class AdfFinishOperator(_AdfOperator):
 class AdfPipelineEndOperator(BaseOperator):
     """The only leaf of a pipeline's DAG: it ends as the pipeline does, and so does the DAG run. Its XCom is the return value."""
 
-    shallow_copy_attrs: ClassVar[Sequence[str]] = ("place",)
+    shallow_copy_attrs: Sequence[str] = ("place",)
     ui_color = "#dce9f5"
 
     def __init__(self, *, place: Place, **kwargs: Any) -> None:

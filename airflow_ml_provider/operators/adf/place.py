@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from airflow_ml_provider.adf.graph import Factory, Pipeline
 
@@ -22,6 +24,7 @@ class Place:
 
     :param programs: the folder of the programs and notebooks that activities name.
     :param dag_ids: of every pipeline that is a DAG, by its name in lower case.
+    :param given: values of parameters that the trigger gives to scheduled runs; expressions over ``trigger()``.
     :param ends: the task whose state is the activity's, by the activity's name.
     :param enters: of a container, the task that judges its condition or its items.
     :param writers: the tasks that set variables.
@@ -31,6 +34,7 @@ class Place:
     pipeline: Pipeline
     programs: Path = Path()
     dag_ids: dict[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
     ends: dict[str, Spot] = field(default_factory=dict)
     enters: dict[str, Spot] = field(default_factory=dict)
     writers: list[Spot] = field(default_factory=list)

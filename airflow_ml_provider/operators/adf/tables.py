@@ -76,7 +76,7 @@ def hook_of(conn_id: str) -> Any:
     from airflow_ml_provider._compat import AirflowNotFoundException
 
     try:
-        hook = BaseHook.get_connection(conn_id).get_hook()
+        hook: Any = BaseHook.get_hook(conn_id)
     except AirflowNotFoundException:
         raise ConfigurationError(
             f"connection {conn_id!r} does not exist: create it for the linked service of this name"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from itertools import count
 from typing import Any
 
 from airflow_ml_provider.adf.expressions import evaluate
 from airflow_ml_provider.adf.graph import Condition
+from airflow_ml_provider.adf.values import resolve
 from airflow_ml_provider.operators.adf.place import Place, Spot
 from airflow_ml_provider.operators.adf.records import EVENTS, RECORD, condition_of, fold, opened, record, stamp
 
@@ -141,17 +143,32 @@ class View:
             "activities": {name: found for name in known if name.casefold() in names and (found := self.record(name))},
             "pipeline": self.system(),
             "dataset": self.dataset,
+            "trigger": self.trigger(),
         }
 
     def parameters(self) -> dict[str, Any]:
         given = dict(self.context.get("params") or {})
+        if self._is_scheduled:
+            given |= resolve(dict(self.place.given), {"trigger": self.trigger(), "pipeline": self.system()})
         return {name: given.get(name, one.default) for name, one in self.place.pipeline.parameters.items()}
+
+    @property
+    def _is_scheduled(self) -> bool:
+        kind = self.context["dag_run"].run_type
+        return str(getattr(kind, "value", kind)) in ("scheduled", "backfill")
+
+    def trigger(self) -> dict[str, Any]:
+        """What ``trigger()`` is: the time, and the window of a run that has one."""
+        run = self.context["dag_run"]
+        at = _written(run.run_after)
+        ends = {"windowStartTime": run.data_interval_start, "windowEndTime": run.data_interval_end}
+        return {"startTime": at, "scheduledTime": at, "outputs": {name: _written(time) for name, time in ends.items() if time}}
 
     def system(self) -> dict[str, Any]:
         """The pipeline's system variables."""
         run = self.context["dag_run"]
-        kind = "Manual" if str(run.run_type).endswith("manual") else "ScheduleTrigger"
-        at = run.run_after.isoformat()
+        kind = "ScheduleTrigger" if self._is_scheduled else "Manual"
+        at = _written(run.run_after)
         return {
             "DataFactory": "airflow",
             "Pipeline": self.place.pipeline.name,
@@ -162,3 +179,8 @@ class View:
             "TriggerTime": at,
             "GroupId": self.ti.run_id,
         }
+
+
+def _written(time: Any) -> str:
+    """A time as ADF writes it: UTC, with a Z."""
+    return str(time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
