@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.mounts.clusters import MountedCluster
 from tests.mounts.conftest import STORES
@@ -16,6 +17,8 @@ from tests.mounts.contract import MountContract
 from tests.processes import processes_of
 from tests.servers.azurite import BlobServer
 from tests.servers.seaweedfs import S3Server
+
+pytestmark = pytest.mark.soak  # two minutes on a busy machine
 
 
 class TestS3(MountContract):
