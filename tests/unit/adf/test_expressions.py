@@ -186,10 +186,11 @@ _CALLS = st.recursive(
     ),
     max_leaves=8,
 )
+TEXTS = st.one_of(st.lists(_WORDS, max_size=20).map("".join), st.text(max_size=40), _CALLS)
 
 
 @settings(max_examples=300, derandomize=True, database=None, deadline=None)
-@given(st.one_of(st.lists(_WORDS, max_size=20).map("".join), st.text(max_size=40), _CALLS))
+@given(TEXTS)
 def test_nothing_but_named_errors_comes_out(text: str) -> None:
     for written in (text, f"@{text}", f"a@{{{text}}}"):
         with contextlib.suppress(ExpressionError):
