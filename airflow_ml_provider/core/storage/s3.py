@@ -22,6 +22,7 @@ COMMITTER = {
     "mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory",
     "fs.s3a.committer.name": "magic",
     "fs.s3a.committer.magic.enabled": "true",
+    "fs.s3a.committer.abort.pending.uploads": "false",  # those of another job that writes there too
 }
 """Output appears by completed uploads: no data is ever renamed, which on S3 is a copy."""
 
