@@ -28,7 +28,7 @@ def test_the_spark_ui_is_a_link_while_the_job_runs_and_after(run, service, progr
     done = run(dag)
     (id_,) = service.clusters
     assert done.xcom("etl.job", SparkUILink.xcom_key) == f"http://localhost:4040/{id_}"
-    assert [link.name for link in job.operator_extra_links] == ["Spark UI", "MLflow run"]
+    assert [link.name for link in job.operator_extra_links] == ["Spark UI", "MLflow run", "Notebook"]
 
 
 def test_the_links_survive_serialization(program):
@@ -39,7 +39,8 @@ def test_the_links_survive_serialization(program):
         cluster.partial("mapped", program=program).expand(args=[["a"]])
     stored = {item["__var"]["task_id"]: item["__var"] for item in LazyDeserializedDAG.from_dag(dag).data["dag"]["tasks"]}
     for task_id in ("etl.job", "etl.mapped"):
-        assert stored[task_id]["_operator_extra_links"] == {"Spark UI": "spark_ui_url", "MLflow run": "mlflow_run_url"}
+        known = {"Spark UI": "spark_ui_url", "MLflow run": "mlflow_run_url", "Notebook": "notebook_url"}
+        assert stored[task_id]["_operator_extra_links"] == known
 
 
 def test_no_secret_of_the_connection_is_seen(run, service, program, deferrable, log):
