@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from airflow_ml_provider.backends.local import supervisor, translate
+from airflow_ml_provider.backends.local import fuse, supervisor, translate
 from airflow_ml_provider.backends.local.commands import inherited_environment
 from airflow_ml_provider.backends.local.java import find_jdk
 from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, Root, appear, make_folder, read_json, write_json
@@ -174,8 +173,8 @@ class LocalBackend:
             return found
         found |= {"state": ClusterState.FAILED, "message": "its supervisor is gone: the machine was restarted, or all was killed"}
         with contextlib.suppress(OSError):  # the next look says the same
+            found["message"] = "; ".join([found["message"], *folder.clear()])
             write_json(folder.status, found)
-            folder.clear()
         return found
 
     def _poll(self, cluster: str, job: str) -> JobStatus:
@@ -206,7 +205,7 @@ class LocalBackend:
         for _, folder in self.root.cluster_folders():
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - folder.status.stat().st_mtime > _KEEP_ENDED and not folder.is_held():
-                    shutil.rmtree(folder.path, ignore_errors=True)
+                    folder.remove()
 
 
 def _page(log: Path, offset: int, *, to_the_end: bool) -> LogPage:
@@ -229,6 +228,7 @@ def _check_machine(plan: Plan) -> None:
         raise ConfigurationError(f"the local backend runs on Linux, and this is {sys.platform}: use a container")
     find_jdk({**os.environ, **plan["env"]})
     supervisor.spark_home()
+    fuse.check(plan.get("folders", ()))
     needed, there = translate.memory_needed(plan), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
     if needed > there:
         raise CapacityError(f"driver.memory and worker.memory: got {needed} MiB in all: this machine has {there} MiB")

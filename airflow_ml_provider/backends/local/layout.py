@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_ml_provider.backends.local.fuse import release, settle
+
 _OWNER_ONLY = 0o700
 _TRIES = 20
 _PAUSE = 0.05
@@ -141,6 +143,16 @@ class ClusterFolder:
         return self.path / "scratch"
 
     @property
+    def mounts(self) -> Path:
+        """Mounts as folders. Other people's data lies below it: it is never removed as a tree."""
+        return self.path / "mounts"
+
+    @property
+    def folders(self) -> Path:
+        """What the processes behind ``mounts`` keep: sockets, logs, and what is not yet written to the stores."""
+        return self.path / "folders"
+
+    @property
     def terminate(self) -> Path:
         """There when somebody asked for the cluster's end."""
         return self.path / "terminate"
@@ -210,14 +222,23 @@ class ClusterFolder:
         finally:
             os.close(handle)
 
-    def clear(self) -> None:
-        """Remove what an ended cluster needs no more; what became of it and of its jobs stays."""
+    def clear(self) -> list[str]:
+        """Remove what an ended cluster needs no more; what became of it and of its jobs stays.
+
+        :returns: a sentence for each mount whose folder holds what is not in its store; that stays too.
+        """
         for path in (self.secrets, self._nudge):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
         for _, job in self.job_folders():
             job.secrets.unlink(missing_ok=True)
             shutil.rmtree(job.scratch, ignore_errors=True)
+        return settle(self.mounts, self.folders)
+
+    def remove(self) -> None:
+        """Remove all that is left of an ended cluster, unless a mount of it cannot be taken down."""
+        if release(self.mounts):
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from psutil import Process
+
 from airflow_ml_provider.backends.local import commands
 from airflow_ml_provider.backends.local.archive import Archive
 from airflow_ml_provider.backends.local.commands import Installation, Site
 from airflow_ml_provider.backends.local.connectors import class_path
 from airflow_ml_provider.backends.local.daemons import Daemons, cause, tail
+from airflow_ml_provider.backends.local.folders import CONFIG, Folders, Names
 from airflow_ml_provider.backends.local.forking import Forking
 from airflow_ml_provider.backends.local.java import find_jdk, with_shim
 from airflow_ml_provider.backends.local.jobs import CANCEL_GRACE, Job, now
@@ -60,7 +63,9 @@ class Supervisor:
         self.born = time.monotonic()
         self.busy = self.born
         self.ready = False
+        self.folders = Folders(folder)
         self.jobs: dict[str, Job] = {}
+        self.ending: list[tuple[Job, int, Names]] = []
         self.seen: set[str] = set()
         self.record: Path | None = None
 
@@ -87,6 +92,7 @@ class Supervisor:
         for name in ("tmp", "local", "work"):
             make_folder(scratch / name)
         given = read_json(self.folder.secrets) or {}
+        config = given.pop(CONFIG, "")
         made_of, classes = self._installation()
         tokens = {"token": secrets.token_urlsafe(32), "rpc_secret": secrets.token_urlsafe(32)}
         self.site = Site(scratch, **tokens, classes=(*classes, *_write_private(scratch, given)))
@@ -95,6 +101,8 @@ class Supervisor:
         python = python_with(self.cache, base, self.plan["libraries"])
         self.env = commands.cluster_environment(self.plan, dict(os.environ), made_of, self.site, python)
         memory = commands.driver_memory(self.plan, _machine_mib())
+        self.folders = Folders(self.folder, self.plan.get("folders", ()), config, self.env)
+        self.env |= self.folders.start()
         conf = commands.common_properties(self.plan, self.site, given)
         if jars := jars_of(self.cache, made_of.java, made_of.spark_home, self.plan["libraries"]):
             conf["spark.jars"] = joined(conf.get("spark.jars", ""), *jars)
@@ -131,7 +139,7 @@ class Supervisor:
     def _turn(self, selector: selectors.BaseSelector) -> None:
         channel = self.forking
         selector.register(channel, selectors.EVENT_READ, self._hear)
-        for key, _ in selector.select(_TICK if self.ready else _STARTING_TICK):
+        for key, _ in selector.select(_TICK if self.ready and not self.ending else _STARTING_TICK):
             key.data()
         selector.unregister(channel)
         self._note_ends(reap())
@@ -139,6 +147,7 @@ class Supervisor:
             raise Ending("terminated on request")
         if self.ready:
             self._look_for_jobs()
+            self._finish_jobs()
         else:
             self._start_up()
         self._enforce_limits()
@@ -150,7 +159,7 @@ class Supervisor:
         if time.monotonic() - self.born > _START_LIMIT:
             log = self.daemons.connect.log if self.daemons.connect else self.folder.log
             raise ClusterFailed(f"it did not start in {_START_LIMIT:g} s: {cause(log, self.daemons.memory)}")
-        if self.daemons.advance() and self.forking.ready and "warm-up" not in self.seen:
+        if self.daemons.advance() and self.forking.ready and self.folders.ready() and "warm-up" not in self.seen:
             self.seen.add("warm-up")
             self._ask_task("warm-up", "warm_up", str(uuid.uuid4()))
 
@@ -183,6 +192,7 @@ class Supervisor:
     def _note_ends(self, ended: dict[int, int]) -> None:
         for pid, code in ended.items():
             self.daemons.ended(pid, code)
+            self.folders.ended(pid, code)
             if pid == self.forking.process.pid:
                 self._warm_parent_ended(code)
             for job in [job for job in self.jobs.values() if job.root == pid]:
@@ -213,6 +223,7 @@ class Supervisor:
     def _take_up(self, job: str, folder: JobFolder) -> None:
         taken = Job.take_up(job, folder, self.daemons.ui_url)
         self.jobs[job] = taken
+        self.folders.refresh()
         try:
             taken.start(self.daemons, self.forking, self.env, self.cache)
         except OSError as error:
@@ -232,11 +243,24 @@ class Supervisor:
         job.end_tree()
         if code and not job.classic:
             self._ask_task(f"interrupt-{job.id}", "interrupt", job.session)
-        job.finish(code)
-        self.busy = time.monotonic()
+        self.ending.append((job, code, self.folders.unwritten()))
+        self._finish_jobs()
+
+    def _finish_jobs(self) -> None:
+        """A job is over once what it wrote into folders is in the stores, or is refused by them."""
+        for item in list(self.ending):
+            job, code, files = item
+            left = files & self.folders.unwritten() if files else files
+            refused = self.folders.refused(left) if left else {}
+            if not left - refused.keys():
+                if refused:
+                    job.verdict = job.verdict or (JobState.FAILED, next(iter(refused.values())))
+                self.ending.remove(item)
+                job.finish(code)
+                self.busy = time.monotonic()
 
     def _enforce_limits(self) -> None:
-        if self.jobs or not self.ready:
+        if self.jobs or self.ending or not self.ready:
             self.busy = time.monotonic()
         for limit, since in (("idle_timeout", self.busy), ("max_lifetime", self.born)):
             seconds = self.plan[limit]
@@ -256,8 +280,16 @@ class Supervisor:
         recording = self.record is not None and self.ready and state is ClusterState.TERMINATED
         if recording:
             self._stop_recorder()
-        end_all(descendants, grace=0.0 if recording or not self.ready else _STOP_GRACE)
+        end_all(self._all_but_folders, grace=0.0 if recording or not self.ready else _STOP_GRACE)
+        _try(self.folders.end)
+        _try(self._finish_jobs)
+        end_all(descendants)
         close(self.folder, state, message)
+
+    def _all_but_folders(self) -> list[Process]:
+        """What is ended first: it may have something to write."""
+        mine = self.folders.pids
+        return [process for process in descendants() if process.pid not in mine]
 
     def _stop_recorder(self) -> None:
         """The first cluster's server writes the archive while it ends; nothing else may hold it up."""
@@ -265,7 +297,7 @@ class Supervisor:
         if server is None or self.record is None:
             return
         pid = server.process.pid
-        end_all(lambda: [process for process in descendants() if process.pid != pid])
+        end_all(lambda: [process for process in self._all_but_folders() if process.pid != pid])
         end_all(
             lambda: [process for process in descendants() if process.pid == pid], grace=_RECORD_GRACE, limit=2 * _RECORD_GRACE
         )
@@ -289,7 +321,7 @@ def _write_private(scratch: Path, given: Mapping[str, str]) -> list[Path]:
 def close(folder: ClusterFolder, state: ClusterState, message: str) -> None:
     """Write what became of an ended cluster and of the jobs that it did not finish, and remove the rest."""
     job_state = JobState.FAILED if state is ClusterState.FAILED else JobState.CANCELLED
-    folder.clear()
+    message = "; ".join(filter(None, [message, *folder.clear()]))
     for _, job in folder.job_folders():
         found = read_json(job.status) or {}
         if not JobState(found.get("state", JobState.PENDING)).ended:
