@@ -9,6 +9,7 @@ from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec, Mount
 from airflow_ml_provider.core.storage import CONNECTORS, SCHEMES
 from airflow_ml_provider.core.storage.base import FILES, Credentials, Opened
+from airflow_ml_provider.core.storage.rclone import FILE, rclone_config
 
 __all__ = [
     "FILES",
@@ -90,6 +91,8 @@ def with_mounts(spec: ClusterSpec, opened: Mapping[Mount, Opened]) -> tuple[Clus
     conf = {f"{HADOOP_KEY}{key}": value for key, value in found.conf.items()}
     secrets = {f"{HADOOP_KEY}{key}": value for key, value in found.secrets.items()}
     files = {f"{FILE_KEY}{name}": text for name, text in found.files.items()}
+    if folders := {mount: item for mount, item in opened.items() if mount.fuse}:
+        files[f"{FILE_KEY}{FILE}"] = rclone_config(folders)
     return spec.model_copy(update={"mounts": tuple(opened), "spark_conf": {**conf, **spec.spark_conf}}), {**secrets, **files}
 
 

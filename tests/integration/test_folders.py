@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from airflow_ml_provider.backends.local.backend import LocalBackend
-from airflow_ml_provider.backends.local.folders import CONFIG, Folders
+from airflow_ml_provider.backends.local.folders import Folders
 from airflow_ml_provider.backends.local.fuse import mounted_below
 from airflow_ml_provider.backends.local.layout import ClusterFolder, make_folder
-from airflow_ml_provider.core.mounts import Credentials, Mount, open_mount
+from airflow_ml_provider.core.mounts import Credentials, Mount, Opened, open_mount, with_mounts
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, PythonCode
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus
 from airflow_ml_provider.core.storage.rclone import rclone_config
@@ -193,9 +193,8 @@ time.sleep({then})
 def cluster(seaweedfs: S3Server, bucket: str, spark_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     monkeypatch.setenv("PATH", path_with_fuse())
     seaweedfs.client().put_object(Bucket=bucket, Key="raw/there", Body=b"before")
-    mount = Mount("raw", f"s3://{bucket}/raw", "store")
-    config = rclone_config({mount: open_mount(mount, Credentials("store", **seaweedfs.connection))})
-    running = Running(spark_root, [{"name": "raw", "read_only": False, "path": None}], {CONFIG: config})
+    mount = Mount("raw", f"s3://{bucket}/raw", "store", fuse=True)
+    running = Running(spark_root, {mount: open_mount(mount, Credentials("store", **seaweedfs.connection))})
     yield running
     running.end()
     assert not mounted_below(running.folder.path)
@@ -205,10 +204,10 @@ def cluster(seaweedfs: S3Server, bucket: str, spark_root: Path, monkeypatch: pyt
 class Running:
     """A cluster with folders, and jobs on it."""
 
-    def __init__(self, root: Path, folders: list[dict[str, Any]], secrets: dict[str, str]) -> None:
+    def __init__(self, root: Path, mounts: Mapping[Mount, Opened]) -> None:
         self.backend = LocalBackend(root)
-        spec = ClusterSpec(driver=Node(cores=2, memory="1g"), idle_timeout=120)
-        plan = {**self.backend.plan_cluster(spec), "folders": folders}
+        spec, secrets = with_mounts(ClusterSpec(driver=Node(cores=2, memory="1g"), idle_timeout=120), mounts)
+        plan = self.backend.plan_cluster(spec)
         self.id = self.backend.create(plan, token=uuid.uuid4().hex[:24], secrets=secrets)
         self.folder = ClusterFolder(root / "clusters" / self.id)
         eventually(lambda: self.status().state is not ClusterState.PENDING, within=90)

@@ -43,7 +43,6 @@ class LocalBackend:
     name: ClassVar[str] = "local"
     limits: ClassVar[Mapping[Feature, str]] = {
         Feature.AUTOSCALING: f"{_ON_THIS_MACHINE}: set workers",
-        Feature.FUSE_MOUNTS: "its programs find mounts as dbfs:/mnt/ through Spark; a task can open files at mount://",
         Feature.GPUS: f"{_ON_THIS_MACHINE}, and programs see the GPUs that it has",
         Feature.INSTANCE_TYPE: f"{_ON_THIS_MACHINE}: set cores and memory",
         Feature.SPOT: _ON_THIS_MACHINE,

@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,9 @@ from airflow_ml_provider.backends.local.java import find_jdk, with_shim
 from airflow_ml_provider.backends.local.jobs import CANCEL_GRACE, Job, now
 from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, make_folder, read_json, write_json
 from airflow_ml_provider.backends.local.libraries import jars_of, joined, python_with
+from airflow_ml_provider.backends.local.private import write_private
 from airflow_ml_provider.backends.local.processes import adopt_orphans, descendants, die_with_parent, end_all, reap
 from airflow_ml_provider.core.errors import ClusterFailed, ConfigurationError
-from airflow_ml_provider.core.mounts import FILE_KEY
 from airflow_ml_provider.core.state import ClusterState, JobState
 
 _STARTING_TICK = 0.05
@@ -95,7 +95,7 @@ class Supervisor:
         config = given.pop(CONFIG, "")
         made_of, classes = self._installation()
         tokens = {"token": secrets.token_urlsafe(32), "rpc_secret": secrets.token_urlsafe(32)}
-        self.site = Site(scratch, **tokens, classes=(*classes, *_write_private(scratch, given)))
+        self.site = Site(scratch, **tokens, classes=(*classes, *write_private(scratch, given)))
         self.site.logging.write_text(commands.LOGGING, encoding="utf-8")
         base = self.plan["python"] or sys.executable
         python = python_with(self.cache, base, self.plan["libraries"])
@@ -302,20 +302,6 @@ class Supervisor:
             lambda: [process for process in descendants() if process.pid == pid], grace=_RECORD_GRACE, limit=2 * _RECORD_GRACE
         )
         self.archive.keep(self.record)
-
-
-def _write_private(scratch: Path, given: Mapping[str, str]) -> list[Path]:
-    """Hadoop's secret settings and the files that others lead to, for the owner alone; where they are, if there are any."""
-    files = {key.removeprefix(FILE_KEY): text for key, text in given.items() if key.startswith(FILE_KEY)}
-    if settings := commands.hadoop_secrets(given):
-        files["core-site.xml"] = commands.site_xml(settings)
-    if not files:
-        return []
-    folder = make_folder(scratch / commands.PRIVATE)
-    for name, text in files.items():
-        (folder / name).touch(mode=0o600)
-        (folder / name).write_text(text, encoding="utf-8")
-    return [folder]
 
 
 def close(folder: ClusterFolder, state: ClusterState, message: str) -> None:

@@ -13,6 +13,7 @@ from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.mounts import connectors
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Mount, PythonCode, PythonFile, memory_mib, merge
 from airflow_ml_provider.core.state import ClusterState, JobState
+from airflow_ml_provider.core.storage.base import local_path, split_source
 
 OWN_CLASSES = "mounts"
 """What stands for our own classes among the connectors."""
@@ -44,7 +45,7 @@ _RESERVED_CLUSTER_CONF: dict[str, str] = {
 _RESERVED_ENV: dict[str, str] = dict.fromkeys(
     (
         *(JobSpec.RESULT_VARIABLE, "AIRFLOW_ML_JOB"),
-        *("JAVA_HOME", "PYSPARK_DRIVER_PYTHON", "PYSPARK_PYTHON"),
+        *("AIRFLOW_ML_MOUNTS", "JAVA_HOME", "PYSPARK_DRIVER_PYTHON", "PYSPARK_PYTHON"),
         *("SPARK_CONF_DIR", "SPARK_CONNECT_AUTHENTICATE_TOKEN", "SPARK_HOME", "SPARK_LOCAL_IP", "SPARK_REMOTE"),
     ),
     _OURS,
@@ -79,6 +80,7 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
         "tags": dict(spec.tags),
         "libraries": [library.model_dump(mode="json") for library in spec.libraries],
         "connectors": _connectors([mount for mount in spec.mounts if isinstance(mount, Mount)]),
+        "folders": [_folder(mount) for mount in spec.mounts if isinstance(mount, Mount) and mount.fuse],
         "python": None,
     }
     problems = [
@@ -148,6 +150,12 @@ def _connectors(mounts: Sequence[Mount]) -> list[str]:
     """The stores' connectors, and our own classes for what they alone do not: commits, and read-only mounts."""
     stores = connectors(mounts)
     return [*stores, OWN_CLASSES] if stores or any(mount.read_only for mount in mounts) else []
+
+
+def _folder(mount: Mount) -> dict[str, Any]:
+    """How programs get a mount as a folder: the ``path`` to link to, or None for one that rclone shows."""
+    path = local_path(split_source(mount.source)) if mount.scheme == "file" and not mount.read_only else None
+    return {"name": mount.name, "read_only": mount.read_only, "path": path}
 
 
 def _of_session(key: str) -> bool:
