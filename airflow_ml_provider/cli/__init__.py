@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from airflow_ml_provider.cli import adf
+from airflow_ml_provider.cli import adf, notebook
 from airflow_ml_provider.core.errors import ProviderError
 
-_GROUPS = (adf,)
+_GROUPS = (adf, notebook)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,12 +11,10 @@ from airflow_ml_provider.core.errors import ConfigurationError
 from airflow_ml_provider.core.notebooks import revision_of, shipped_text
 from airflow_ml_provider.core.programs import Notebook
 from airflow_ml_provider.core.spec import JobSpec
+from airflow_ml_provider.models.notebooks import PATH_TAG, REVISION_TAG, USER_TAG
 
 TASK_VALUES = "task_values"
 """The XCom of everything that a notebook has set; each value is one of its own too."""
-PATH_TAG = "airflow_ml.notebook"
-REVISION_TAG = "airflow_ml.notebook.revision"
-USER_TAG = "airflow_ml.user"
 
 
 def tags_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:

@@ -111,6 +111,7 @@ class _Job:
         files = {
             f"{name}.html": to_html(name, self.ran, facts),
             f"{name}.ipynb": to_ipynb(self.ran, language=self.notebook.language, facts=facts),
+            "source.json": json.dumps({"notebook": self.path, "files": self.request["files"]}, ensure_ascii=False),
         }
         try:
             print(_store(files))

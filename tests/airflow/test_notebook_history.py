@@ -1,0 +1,67 @@
+"""``airflow-ml notebook`` on MLflow in a database, as the operator and the runner fill it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_ml_provider.cli import main
+from airflow_ml_provider.hooks.mlflow import MLflowHook
+from airflow_ml_provider.models.notebooks import PATH_TAG, REVISION_TAG, USER_TAG
+from airflow_ml_provider.runners.notebook.cells import Cell
+from airflow_ml_provider.runners.notebook.document import Ran, to_ipynb
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and its database use what they deprecate
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two runs of one notebook, and one of another, oldest first."""
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": f"sqlite:///{tmp_path}/m.db"}))
+    hook = MLflowHook()
+    made = []
+    for name, source in (("etl", "x = 1"), ("etl", "x = 2"), ("my_etl", "y = 1")):
+        run = hook.start_job_run(
+            experiment="flights",
+            dag_run_key="k",
+            parent_name="p",
+            job_token=f"{name}{source}",
+            job_name=name,
+            tags={
+                PATH_TAG: f"/dags/{name}.py",
+                REVISION_TAG: source,
+                USER_TAG: "ada",
+                "airflow.dag_id": "d",
+                "airflow.run_id": "r",
+            },
+        )
+        ran = Ran(
+            Cell("python", source, source), [{"output_type": "stream", "name": "stdout", "text": f"did {source}\n"}], "ok", 0.1
+        )
+        files = {name: {"name": f"{name}.py", "text": source}, "../lib/setup": {"name": "setup.py", "text": "z = 1"}}
+        hook.client.log_text(run.run_id, to_ipynb([ran], language="python", facts={}), f"notebook/{name}.ipynb")
+        hook.client.log_text(run.run_id, json.dumps({"notebook": name, "files": files}), "notebook/source.json")
+        hook.client.log_metric(run.run_id, "auc", 0.75)
+        hook.end_job_run(run.run_id, succeeded=True)
+        made.append(run.run_id)
+    return made
+
+
+def test_log_show_diff_and_restore(runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["notebook", "log", "etl.py"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [runs[1], runs[0]]
+    for words in ("x = 2", "FINISHED", "ada", "d r", "auc=0.75"):
+        assert words in lines[0]
+    assert main(["notebook", "log", "gone.py"]) == 1
+    assert main(["notebook", "show", runs[0]]) == 0
+    assert "x = 1\ndid x = 1\n" in capsys.readouterr().out
+    assert main(["notebook", "diff", runs[0], runs[1]]) == 1
+    assert "x = 2" in capsys.readouterr().out
+    assert main(["notebook", "diff", runs[0], runs[0]]) == 0
+    assert main(["notebook", "restore", runs[0], str(tmp_path / "old")]) == 0
+    restored = Path(capsys.readouterr().out.strip())
+    assert restored.read_text() == "x = 1"
+    assert (restored.parent / "../lib/setup.py").read_text() == "z = 1"
