@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -95,7 +96,7 @@ class Cluster:
     id: str
     payload: Mapping[str, Any]
     state: str
-    slots: threading.Semaphore
+    slots: threading.Semaphore = field(default_factory=partial(threading.Semaphore, 10))
     idle: float | None = None
     lifetime: float | None = None
     reason: Mapping[str, str] = field(default_factory=dict)
@@ -134,6 +135,10 @@ class Services:
         self.runs = 0
         self.root = Path(tempfile.mkdtemp(prefix="emr-"))
         self.endpoint = ""
+
+    def add(self, cluster: Cluster) -> Cluster:
+        """Know a cluster that no call has made."""
+        return self.clusters.setdefault(cluster.id, cluster)
 
     def call(self, service: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
         """Answer one call."""
@@ -385,6 +390,7 @@ class Application:
         if environ["PATH_INFO"] == "/_calls":
             return _answer(start, 200, dict(self.services.calls))
         if not target.startswith("ElasticMapReduce.") and "/emr-serverless/" not in signed:
+            self.services.calls["S3"] += "/s3/" in signed
             return self.moto(environ, start)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         given = json.loads(body or b"{}")

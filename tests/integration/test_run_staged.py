@@ -1,0 +1,65 @@
+"""The runner of staged jobs as EMR runs it: under ``spark-submit``, through Hadoop's filesystems."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from airflow_ml_provider.backends.local.java import find_jdk
+from airflow_ml_provider.runners import run_python, run_staged
+
+CANARY = "canary-31c2-staged"
+PROGRAM = """
+import json, os, sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+told = {
+    "rows": spark.range(int(sys.argv[1])).count(),
+    "secret_property": hadoop.get("fs.test.key").startswith("canary"),
+    "secret_variable": os.environ["KEY"].startswith("canary"),
+    "file": open("beside.txt").read(),
+    "plain": os.environ["PLAIN"],
+}
+spark.stop()
+json.dump(told, open(os.environ["AIRFLOW_ML_RESULT"], "w"))
+"""
+
+
+def test_a_staged_job_under_spark_submit(tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "t"
+    job.mkdir(parents=True)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "beside.txt").write_text("beside")
+    (tmp_path / "secrets.json").write_text(json.dumps({"spark.hadoop.fs.test.key": CANARY}))
+    (job / "secrets.json").write_text(json.dumps({"KEY": CANARY}))
+    described = {
+        "runner": Path(run_python.__file__).as_uri(),
+        "program": (tmp_path / "program.py").as_uri(),
+        "files": [(tmp_path / "beside.txt").as_uri()],
+        "args": ["7"],
+        "env": {"PLAIN": "yes"},
+        "timeout": 300,
+        "properties": (tmp_path / "secrets.json").as_uri(),
+        "secrets": (job / "secrets.json").as_uri(),
+    }
+    (job / "job.json").write_text(json.dumps(described))
+    env = {"PATH": os.environ["PATH"], "JAVA_HOME": str(find_jdk().home), "PYSPARK_PYTHON": sys.executable}
+    submit = [str(Path(sys.executable).with_name("spark-submit")), "--master", "local[1]", "--conf", "spark.ui.enabled=false"]
+    done = subprocess.run(
+        [*submit, run_staged.__file__, job.as_uri()],
+        env={**env, "SPARK_LOCAL_IP": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads((job / "outcome.json").read_text())
+    expected = {"rows": 7, "secret_property": True, "secret_variable": True, "file": "beside", "plain": "yes"}
+    assert outcome == {"exit_code": 0, "message": "", "result": expected}
+    assert not (job / "secrets.json").exists()
+    assert CANARY not in done.stdout + done.stderr
