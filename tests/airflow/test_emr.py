@@ -229,7 +229,7 @@ def test_a_storm_in_which_half_of_all_calls_are_refused(run, service, job, monke
 def test_a_secret_is_in_no_payload_and_goes_once_it_is_read(service, tmp_path):
     backend = SparkClusterHook().backend
     spec = SparkClusterHook().cluster_spec({})
-    cluster = backend.create(backend.plan_cluster(spec), token="secret", secrets={"spark.hadoop.fs.key": CANARY})
+    cluster = backend.create(backend.plan_cluster(spec), token="secret")
     program = PythonCode(source="import os; assert os.environ['KEY'].startswith(open('start.txt').read())")
     token = "a" * 24
     (tmp_path / "start.txt").write_text("canary")
@@ -243,9 +243,13 @@ def test_a_secret_is_in_no_payload_and_goes_once_it_is_read(service, tmp_path):
         time.sleep(0.02)
     assert status.state == "SUCCEEDED", status
     place = Place.parse(f"s3://{BUCKET}/dags", "s3").of_cluster("secret")
-    assert backend.store.read(place / "secrets.json") is not None
     assert backend.store.read(place.of_job(token) / "secrets.json") is None
-    backend.terminate(cluster)
+    other = backend.create(backend.plan_cluster(spec), token="properties", secrets={"spark.hadoop.fs.key": CANARY})
+    staged = Place.parse(f"s3://{BUCKET}/dags", "s3").of_cluster("properties") / "secrets.json"
+    assert backend.store.read_json(staged) == {"spark.hadoop.fs.key": CANARY}
+    assert CANARY not in json.dumps([item.payload for item in service.clusters.values()])
+    for item in (cluster, other):
+        backend.terminate(item)
     assert objects(service) == []
 
 
