@@ -206,6 +206,7 @@ def test_a_killed_task_cancels_its_step(run, service, job):
     assert [item.state for item in all_jobs(service)] == ["CANCELLED"]
 
 
+@pytest.mark.soak
 def test_a_storm_in_which_half_of_all_calls_are_refused(run, service, job, monkeypatch):
     """Every job ends right and none twice. Waits are shortened, their number is not."""
     monkeypatch.setattr("airflow_ml_provider.core.polling.MAX_BACKOFF", 0.05)

@@ -25,6 +25,7 @@ from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState
 from airflow_ml_provider.runners import run_staged
 
 _BOOTSTRAP = Path(run_staged.__file__).with_name("bootstrap_emr.sh")
+_NO_MOUNTS = "it is not built yet: name s3:// paths, which the role of the jobs opens"
 _CLUSTERS_ONE_BY_ONE = 2
 _STEPS_AT_ONCE = 10
 _REMEMBERED = timedelta(days=3)
@@ -51,7 +52,10 @@ class EmrBackend:
 
     name: ClassVar[str] = "emr"
     limits: ClassVar[Mapping[Feature, str]] = {
-        Feature.JOB_LIBRARIES: "all steps share what is installed on the machines: put them in the cluster's libraries"
+        Feature.FUSE_MOUNTS: _NO_MOUNTS,
+        Feature.JOB_LIBRARIES: "all steps share what is installed on the machines: put them in the cluster's libraries",
+        Feature.MOUNTS: _NO_MOUNTS,
+        Feature.READ_ONLY_MOUNTS: _NO_MOUNTS,
     }
     programs: ClassVar[frozenset[type[Spec]]] = frozenset({PythonFile, PythonCode})
 

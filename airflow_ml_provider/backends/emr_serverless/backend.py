@@ -26,6 +26,7 @@ _ROLE_TAG = "execution_role"
 _KEPT = timedelta(days=1)
 """How long a stopped application is kept; it costs nothing, and its job runs can still be asked for."""
 _LONGEST_NAME = 64
+_NO_MOUNTS = "it is not built yet: name s3:// paths, which the role of the jobs opens"
 _NOTHING_INSTALLED = (
     "EMR Serverless installs nothing: build them into an image and name it in native.imageConfiguration, "
     "or name JARs in the spark_conf spark.jars.packages"
@@ -55,11 +56,14 @@ class EmrServerlessBackend:
 
     name: ClassVar[str] = "emr-serverless"
     limits: ClassVar[Mapping[Feature, str]] = {
+        Feature.FUSE_MOUNTS: _NO_MOUNTS,
         Feature.GPUS: "EMR Serverless has no accelerators: use emr",
         Feature.INSTANCE_TYPE: f"{_NO_MACHINES}: set cores and memory",
         Feature.JOB_LIBRARIES: _NOTHING_INSTALLED,
         Feature.LIBRARIES: _NOTHING_INSTALLED,
         Feature.MAX_LIFETIME: "an application has no age: set idle_timeout, which stops it, and a job's timeout",
+        Feature.MOUNTS: _NO_MOUNTS,
+        Feature.READ_ONLY_MOUNTS: _NO_MOUNTS,
         Feature.SPOT: _NO_MACHINES,
     }
     programs: ClassVar[frozenset[type[Spec]]] = frozenset({PythonFile, PythonCode})
