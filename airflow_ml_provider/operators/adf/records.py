@@ -77,12 +77,11 @@ def _unseal(text: str) -> dict[str, Any]:
 
 
 def _fernet() -> Any:
-    from airflow_ml_provider._compat import conf
+    from airflow.models.crypto import get_fernet
+
     from airflow_ml_provider.core.errors import ConfigurationError
 
-    key = conf.get("core", "fernet_key", fallback="")
-    if not key:
+    found = get_fernet()
+    if not found.is_encrypted:
         raise ConfigurationError("secureOutput: takes a Fernet key in [core] fernet_key, which seals what must not be read")
-    from cryptography.fernet import Fernet, MultiFernet
-
-    return MultiFernet([Fernet(one.strip()) for one in key.split(",")])
+    return found
