@@ -45,7 +45,8 @@ NO_RUN: Mapping[str, str] = {
     "TriggerType": "Manual",
     "GroupId": "11111111-2222-3333-4444-555555555555",
 }
-"""System variables outside of a run."""
+"""Samples of the system variables, for a state that belongs to no run; recorded states of the evaluator leave them out. A run always has
+its own."""
 
 REFERENCES = ("activity", "dataset", "item", "linkedService", "parameters", "pipeline", "trigger", "triggerBody", "variables")
 """What reads the state; everything else is a function of :data:`FUNCTIONS`."""

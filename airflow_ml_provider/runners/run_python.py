@@ -89,7 +89,7 @@ def _report(error: BaseException) -> None:
     while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
         trace = trace.tb_next
     traceback.print_exception(type(error), error, trace)
-    message = "".join(traceback.format_exception_only(error)).partition(_JVM_TRACE)[0].strip()
+    message = "".join(traceback.format_exception_only(type(error), error)).partition(_JVM_TRACE)[0].strip()
     if _needs_classic(error):
         print(_CLASSIC_HINT, file=sys.stderr)
         message = f"{message}\n{_CLASSIC_HINT}"

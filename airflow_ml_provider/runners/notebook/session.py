@@ -201,7 +201,7 @@ def failure(path: str, number: int, cell: Cell, error: BaseException) -> str:
     """What a failed task's log ends with: the cell's number, its source and the error."""
     lines = cell.original.splitlines()
     shown = lines[:_SOURCE_LINES] + ([f"… {len(lines)} lines"] if len(lines) > _SOURCE_LINES else [])
-    words = "".join(traceback.format_exception_only(error)).partition("\n\nJVM stacktrace:")[0].strip()
+    words = "".join(traceback.format_exception_only(type(error), error)).partition("\n\nJVM stacktrace:")[0].strip()
     title = f" ({cell.title})" if cell.title else ""
     return "\n".join([f"Notebook {path}, cell {number}{title} failed:", *(f"    {line}" for line in shown), words])
 
