@@ -56,6 +56,7 @@ def test_every_kind_on_local(local: LocalBackend, cluster: str, tmp_path: Path) 
     assert 'JFK       7      it\'s; "fine" -- really' in local.logs(cluster, jobs["sql"]).lines
 
 
+@pytest.mark.soak
 def test_two_jobs_with_versions_in_conflict_run_side_by_side(local: LocalBackend, cluster: str, tmp_path: Path) -> None:
     apis = {"1.0": "connect", "2.0": "classic"}
     jobs = {

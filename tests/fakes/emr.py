@@ -35,6 +35,7 @@ import boto3
 from botocore.exceptions import ClientError
 from botocore.session import get_session
 from botocore.validate import ParamValidator
+from moto.moto_api._internal.models import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -485,6 +486,7 @@ def serving(services: Services, port: int = 0) -> Iterator[Services]:
     server = make_server("127.0.0.1", port, Application(services), threaded=True, request_handler=_Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     services.endpoint = f"http://127.0.0.1:{server.server_port}"
+    moto_api_backend.reset()  # moto's state is its process's
     place = {"LocationConstraint": REGION}
     client(services.endpoint, "s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
     try:

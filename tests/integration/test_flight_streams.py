@@ -78,6 +78,7 @@ def cluster(spark_root):
     until_state(made.backend, made.id, ["TERMINATED"], PATIENCE)
 
 
+@pytest.mark.soak
 def test_flights_through_a_broker_to_ranks_in_a_store(cluster, brokers, store, tmp_path):
     raw, table, ranks, checkpoint = (tmp_path / name for name in ("raw", "table", "ranks", "checkpoint"))
     stream = ("stream", "--brokers", brokers, "--topic", "flights", "--output", table, "--checkpoint", checkpoint)
