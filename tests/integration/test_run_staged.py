@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from airflow_ml_provider.backends.local.java import find_jdk
 from airflow_ml_provider.runners import run_python, run_staged
 
@@ -29,6 +31,7 @@ json.dump(told, open(os.environ["AIRFLOW_ML_RESULT"], "w"))
 """
 
 
+@pytest.mark.soak
 def test_a_staged_job_under_spark_submit(tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "t"
     job.mkdir(parents=True)
