@@ -63,7 +63,7 @@ def connections(key: str, secret: str, blob_key: str) -> dict[str, dict[str, obj
 
 def mount(source: str, conn_id: str) -> dict[str, object]:
     """A connection of the type ``mount``."""
-    return {"conn_type": "mount", "extra": {"source": source, "credentials_conn_id": conn_id}}
+    return {"conn_type": "mount", "port": 0, "extra": {"source": source, "credentials_conn_id": conn_id}}
 
 
 def write(folder: Path) -> None:
