@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
@@ -76,7 +77,7 @@ class SparkJobDecoratedOperator(DecoratedOperator, SparkJobOperator):
             python_callable=_without_spark(python_callable), op_args=op_args, op_kwargs=op_kwargs, program=STAND_IN, **kwargs
         )
 
-    def _program(self, context: Context) -> dict[str, Any]:
+    def _program(self, context: Context, folder: Path) -> dict[str, Any]:
         source = _PROGRAM.format(
             source=self.get_python_source(),  # type: ignore[no-untyped-call]
             arguments=_json_of(self._arguments(context), self.python_callable.__name__),

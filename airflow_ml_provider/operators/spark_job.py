@@ -160,11 +160,12 @@ class SparkJobOperator(BaseOperator):
         with final_errors():
             cluster = Handle.parse(self.cluster).of_cluster
             backend = self._open(cluster)
-            backend.plan_job(self._spec(context, Tracked()))
+            spec = self._spec(context)
+            backend.plan_job(spec)
         status = self._ready(backend, cluster, deadline)
         with final_errors():
-            job, tracked = self._submit(context, backend, cluster, status)
-        self._announce(context, job, status, tracked)
+            job, tracked = self._submit(context, backend, cluster, spec, status)
+        self._announce(context, job, spec, status, tracked)
         if self.deferrable:
             self._defer(job, note={"deadline": deadline, "mlflow_run_id": tracked.run_id, "links": self.link_urls})
         tail = LogTail(backend, job)
@@ -187,11 +188,13 @@ class SparkJobOperator(BaseOperator):
             self._defer(cluster, note={"deadline": deadline})
         return self._wait().for_cluster(cluster)
 
-    def _submit(self, context: Context, backend: Backend, cluster: Handle, ready: ClusterStatus) -> tuple[Handle, Tracked]:
+    def _submit(
+        self, context: Context, backend: Backend, cluster: Handle, spec: JobSpec, ready: ClusterStatus
+    ) -> tuple[Handle, Tracked]:
         """The job of this piece of work: that of the first generation that did not fail, made if need be."""
         work = work_of(context)
         for generation in range(work.prior_tries + 1):
-            job, tracked = self._submit_once(context, backend, cluster, work.token(generation), ready)
+            job, tracked = self._submit_once(context, backend, cluster, spec, work.token(generation), ready)
             if generation == work.prior_tries or not self._failed(backend, job):
                 break
             self.log.info("Job %s of an earlier attempt failed: asking for another one", job)
@@ -199,12 +202,12 @@ class SparkJobOperator(BaseOperator):
         return job, tracked
 
     def _submit_once(
-        self, context: Context, backend: Backend, cluster: Handle, token: str, ready: ClusterStatus
+        self, context: Context, backend: Backend, cluster: Handle, spec: JobSpec, token: str, ready: ClusterStatus
     ) -> tuple[Handle, Tracked]:
         tracking = Tracking(self.mlflow_conn_id, self.experiment)
-        tags = {**tags_of(self._spec(context, Tracked()), context), **source_tags(self.git, context)}
+        tags = {**tags_of(spec, context), **source_tags(self.git, context)}
         tracked = tracking.start(context, token=token, name=self.name, cluster=str(cluster), tags=tags)
-        spec = self._spec(context, tracked)
+        spec = spec.model_copy(update={"env": {**tracked.env, **spec.env}})
         plan, secrets = backend.plan_job(spec), {**tracked.secrets, **secrets_of(spec, context)}
         try:
             job = insist(partial(backend.submit, cluster.cluster, plan, token=token, secrets=secrets), log=self.log)
@@ -219,11 +222,11 @@ class SparkJobOperator(BaseOperator):
         key = job.job or ""
         return insist(partial(backend.poll, job.cluster, [key]), log=self.log)[key].state in (JobState.FAILED, JobState.CANCELLED)
 
-    def _announce(self, context: Context, job: Handle, cluster: ClusterStatus, tracked: Tracked) -> None:
+    def _announce(self, context: Context, job: Handle, spec: JobSpec, cluster: ClusterStatus, tracked: Tracked) -> None:
         """Push what people and links want to see while the job runs."""
         ti = context["ti"]
         ti.xcom_push(key=JOB_KEY, value=str(job))
-        page = page_of(self._spec(context, tracked), tracked.url)
+        page = page_of(spec, tracked.url)
         urls = {SparkUILink.xcom_key: cluster.ui_url, MLflowRunLink.xcom_key: tracked.url, NotebookLink.xcom_key: page}
         self.link_urls = {key: url for key, url in urls.items() if url}
         for key, url in self.link_urls.items():
@@ -264,21 +267,22 @@ class SparkJobOperator(BaseOperator):
         )
         self.defer(trigger=trigger, method_name="execute_complete")
 
-    def _spec(self, context: Context, tracked: Tracked) -> JobSpec:
+    def _spec(self, context: Context) -> JobSpec:
+        """The job but for what tracking adds to its environment. It may fetch a repository and reads files: made once a try."""
         folder = program_folder(self.git, context)
         shipped = {
             "files": [absolute(file, folder, "files") for file in self.files],
             "libraries": with_files(self.libraries, folder),
-            "env": {**airflow_env(context), **tracked.env, **self.env},
+            "env": {**airflow_env(context), **self.env},
         }
-        return JobSpec(**{**self._fields(), "program": self._program(context), **shipped})
+        return JobSpec(**{**self._fields(), "program": self._program(context, folder), **shipped})
 
     def _fields(self) -> dict[str, Any]:
         names = ("name", "env", "spark_conf", "files", "libraries", "timeout", "native")
         return {key: getattr(self, key) for key in names}
 
-    def _program(self, context: Context) -> dict[str, Any]:
-        found = located(program_fields(self.program, self.args or ()), program_folder(self.git, context))
+    def _program(self, context: Context, folder: Path) -> dict[str, Any]:
+        found = located(program_fields(self.program, self.args or ()), folder)
         if found["kind"] != "sql" or "file" not in found:
             return found
         text = self.render_template(Path(found.pop("file")).read_text(encoding="utf-8"), context)
