@@ -33,7 +33,6 @@ class _Place(NamedTuple):
     name: str
     store: DirFileSystem
     path: str
-    read_only: bool
 
     def named(self, path: str) -> str:
         """A path of the store, as this filesystem calls it."""
@@ -92,7 +91,7 @@ class MountFileSystem(AbstractFileSystem):  # type: ignore[misc]
         store, read_only = self._opened[name]
         if writes and read_only:
             raise OSError(errno.EROFS, f"{os.strerror(errno.EROFS)} (the mount {name!r} is read-only)", path)
-        return _Place(name, store, within, read_only)
+        return _Place(name, store, within)
 
     cat_file, head, tail, sign = map(_reads, ("cat_file", "head", "tail", "sign"))
     exists, isfile, isdir, size = map(_reads, ("exists", "isfile", "isdir", "size"))
