@@ -5,7 +5,6 @@ All are kept in the root's cache. A connector's jars are downloaded once, and ea
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -13,13 +12,12 @@ import shutil
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow_ml_provider.backends.local.layout import make_folder
+from airflow_ml_provider.backends.local.layout import alone, make_folder
 from airflow_ml_provider.backends.local.translate import OWN_CLASSES
 from airflow_ml_provider.core.errors import ConfigurationError
 
@@ -60,7 +58,7 @@ def _connector(cache: Path, spark_home: Path, name: str) -> list[Path]:
     locked: list[dict[str, Any]] = lock["libraries"][name]
     folder = cache / "connectors" / hadoop / name
     if not folder.is_dir():
-        with _alone(cache, folder.name):
+        with alone(cache / f"{folder.name}.lock"):
             if not folder.is_dir():
                 _download(name, locked, folder)
     return [folder / _file(jar["jar"]) for jar in locked]
@@ -104,7 +102,7 @@ def _classes(cache: Path, spark_home: Path, java: Path) -> Path:
     key = hashlib.sha256(_CLASSES.read_bytes() + str(spark_home).encode() + hadoop_version(spark_home).encode()).hexdigest()[:16]
     jar = cache / f"mounts-{key}.jar"
     if not jar.is_file():
-        with _alone(cache, jar.name):
+        with alone(cache / f"{jar.name}.lock"):
             if not jar.is_file():
                 _compile(jar, spark_home, java)
     return jar
@@ -120,14 +118,6 @@ def _compile(jar: Path, spark_home: Path, java: Path) -> None:
             f"mounts: {_CLASSES.name} does not fit the Spark in {spark_home}: {done.stdout[-500:]}{done.stderr[-500:]}"
         )
     made.replace(jar)
-
-
-@contextmanager
-def _alone(cache: Path, name: str) -> Iterator[None]:
-    """One process at a time makes what every cluster needs."""
-    with (make_folder(cache) / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _repository() -> str:

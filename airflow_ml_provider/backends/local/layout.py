@@ -51,6 +51,15 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """One process at a time, in a folder that is made if need be: what the others wait for may be there once it is their turn."""
+    make_folder(lock.parent)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
 def appear(path: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
     """Make a folder with these JSON files in it, at once. False when it is there already."""
     if path.exists():

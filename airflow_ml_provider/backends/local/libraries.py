@@ -5,7 +5,6 @@ A set's folder is named after its content. Whoever comes first makes it while th
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_ml_provider.backends.local.layout import make_folder
+from airflow_ml_provider.backends.local.layout import alone, make_folder
 from airflow_ml_provider.core.errors import ConfigurationError
 
 OfPlan = Mapping[str, Any]
@@ -108,9 +107,7 @@ def _made(folder: Path, make: Callable[[Path], None]) -> Path:
     whole = folder / ".whole"
     if whole.exists():
         return folder
-    make_folder(folder.parent)
-    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder.parent / f"{folder.name}.lock"):
         if not whole.exists():
             shutil.rmtree(folder, ignore_errors=True)
             make_folder(folder)
