@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.bases.sensor import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.bases.sensor import PokeReturnValue
 
-from airflow_ml_provider._compat import DEFERRABLE, AirflowSensorTimeout
-from airflow_ml_provider.core.errors import ProviderError, SpecError
+from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.operators.base import final_errors
+from airflow_ml_provider.sensors.base import DeferrableSensor
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
 
-class MountFileSensor(BaseSensorOperator):
+class MountFileSensor(DeferrableSensor):
     """Wait until files are there, and return their paths, sorted.
 
     Deferred sensors that wait in one folder share one listing, however many they are.
@@ -29,17 +29,9 @@ class MountFileSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("path",)
-    ui_color = "#e9efe2"
 
     def __init__(
-        self,
-        *,
-        path: str,
-        min_files: int = 1,
-        min_age: float = 0.0,
-        deferrable: bool = DEFERRABLE,
-        poke_interval: float = 30.0,
-        **kwargs: Any,
+        self, *, path: str, min_files: int = 1, min_age: float = 0.0, poke_interval: float = 30.0, **kwargs: Any
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
         if min_files < 1:
@@ -47,27 +39,6 @@ class MountFileSensor(BaseSensorOperator):
         self.path = path
         self.min_files = min_files
         self.min_age = min_age
-        self.deferrable = deferrable
-
-    def execute(self, context: Context) -> Any:
-        if not self.deferrable:
-            return super().execute(context)
-        found = self.poke(context)
-        if found.is_done:
-            return found.xcom_value
-        from airflow_ml_provider.triggers.mount import MountFileTrigger
-
-        deadline = time.time() + self.timeout if self.timeout else None
-        trigger = MountFileTrigger(self.path, self.min_files, self.min_age, self.poke_interval, deadline)
-        return self.defer(trigger=trigger, method_name="execute_complete")
-
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
-        """Look again after the trigger: what is there now is the answer."""
-        if event["outcome"] == "timeout":
-            raise AirflowSensorTimeout(event["message"])
-        if event["outcome"] == "error":
-            raise ProviderError(event["message"])
-        return self.execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         from airflow_ml_provider.filesystems.matching import check_pattern, folder_of, matches
@@ -79,3 +50,8 @@ class MountFileSensor(BaseSensorOperator):
             files = matches(MountFileSystem(), folder_of(pattern), [pattern])[pattern]
         self.log.info("%d files match %s", len(files), pattern)
         return PokeReturnValue(enough(files, self.min_files, self.min_age), xcom_value=[file.path for file in files])
+
+    def _trigger(self, deadline: float | None) -> BaseTrigger:
+        from airflow_ml_provider.triggers.mount import MountFileTrigger
+
+        return MountFileTrigger(self.path, self.min_files, self.min_age, self.poke_interval, deadline)

@@ -2,54 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk.bases.sensor import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.bases.sensor import PokeReturnValue
 
-from airflow_ml_provider._compat import DEFERRABLE, AirflowSensorTimeout
-from airflow_ml_provider.core.errors import ProviderError, SpecError, Unavailable
+from airflow_ml_provider.core.errors import SpecError, Unavailable
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.polling import decide_cluster, decide_job
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.operators.base import final_errors
+from airflow_ml_provider.sensors.base import DeferrableSensor
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_ml_provider.core.backend import Backend
 
 
-class _SparkSensor(BaseSensorOperator):
+class _SparkSensor(DeferrableSensor):
     """What both sensors do with the handle in the field named ``handle_field``."""
 
     handle_field: ClassVar[str]
-    ui_color = "#e9efe2"
-
-    def __init__(self, *, deferrable: bool = DEFERRABLE, poke_interval: float = 10.0, **kwargs: Any) -> None:
-        super().__init__(poke_interval=poke_interval, **kwargs)
-        self.deferrable = deferrable
-
-    def execute(self, context: Context) -> Any:
-        if not self.deferrable:
-            return super().execute(context)
-        found = self.poke(context)
-        if found.is_done:
-            return found.xcom_value
-        from airflow_ml_provider.triggers.spark import SparkTrigger
-
-        deadline = time.time() + self.timeout if self.timeout else None
-        trigger = SparkTrigger(str(self._handle()), self.poke_interval, deadline, stream_logs=False, cancels=False)
-        return self.defer(trigger=trigger, method_name="execute_complete")
-
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
-        """Ask the service again after the trigger: its answer is the truth."""
-        if event["outcome"] == "timeout":
-            raise AirflowSensorTimeout(event["message"])
-        if event["outcome"] == "error":
-            raise ProviderError(event["message"])
-        return self.execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         with final_errors():
@@ -60,6 +35,11 @@ class _SparkSensor(BaseSensorOperator):
         except Unavailable as error:
             self.log.warning("The service is unavailable: %s", error)
             return PokeReturnValue(is_done=False)
+
+    def _trigger(self, deadline: float | None) -> BaseTrigger:
+        from airflow_ml_provider.triggers.spark import SparkTrigger
+
+        return SparkTrigger(str(self._handle()), self.poke_interval, deadline, stream_logs=False, cancels=False)
 
     def _handle(self) -> Handle:
         return Handle.parse(getattr(self, self.handle_field))
