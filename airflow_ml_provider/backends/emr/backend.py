@@ -13,20 +13,18 @@ from typing import Any, ClassVar
 from airflow_ml_provider.backends.aws import jobs
 from airflow_ml_provider.backends.aws.errors import translated
 from airflow_ml_provider.backends.aws.once import once
-from airflow_ml_provider.backends.aws.storage import Store
+from airflow_ml_provider.backends.aws.service import NO_MOUNTS, AwsService
 from airflow_ml_provider.backends.aws.tags import OWNER, decoded
 from airflow_ml_provider.backends.emr import translate
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import NotFound, SpecError
 from airflow_ml_provider.core.lowering import lowered
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec
 from airflow_ml_provider.core.staging import Place, placed
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
 from airflow_ml_provider.runners import run_staged
 
 _BOOTSTRAP = Path(run_staged.__file__).with_name("bootstrap_emr.sh")
-_NO_MOUNTS = "it is not built yet: name s3:// paths, which the role of the jobs opens"
-_CLUSTERS_ONE_BY_ONE = 2
 _STEPS_AT_ONCE = 10
 _REMEMBERED = timedelta(days=3)
 """How far back a cluster is looked for by its token: longer than any that may still have to be found."""
@@ -43,31 +41,18 @@ class _Facts:
     tags: Mapping[str, str]
 
 
-class EmrBackend:
-    """Spark on Amazon EMR.
-
-    :param clients: gives a boto3 client by the service's name, ``emr`` or ``s3``. It should not ask again by itself for long.
-    :param staging_uri: ``s3://bucket/folder``, where programs, results and by default logs are kept.
-    """
+class EmrBackend(AwsService):
+    """Spark on Amazon EMR."""
 
     name: ClassVar[str] = "emr"
     limits: ClassVar[Mapping[Feature, str]] = {
-        Feature.FUSE_MOUNTS: _NO_MOUNTS,
+        **NO_MOUNTS,
         Feature.JOB_LIBRARIES: "all steps share what is installed on the machines: put them in the cluster's libraries",
-        Feature.MOUNTS: _NO_MOUNTS,
-        Feature.READ_ONLY_MOUNTS: _NO_MOUNTS,
     }
-    programs: ClassVar[frozenset[type[Spec]]] = frozenset({PythonFile, PythonCode})
 
     def __init__(self, clients: Callable[[str], Any], staging_uri: str) -> None:
-        self.staging = Place.parse(staging_uri, "s3", "s3a")
-        self.store = Store(lambda: clients("s3"))
-        self._clients = clients
+        super().__init__(clients, staging_uri)
         self._known: dict[str, _Facts] = {}
-
-    @property
-    def emr(self) -> Any:
-        return self._clients("emr")
 
     def plan_cluster(self, spec: ClusterSpec) -> Plan:
         refuse_unsupported(self, spec)
@@ -99,13 +84,6 @@ class EmrBackend:
             return None
 
         return once(self.store, folder, find=stage_and_find, ask=ask)
-
-    def describe(self, clusters: Collection[str]) -> dict[str, ClusterStatus]:
-        found = {}
-        if len(clusters) > _CLUSTERS_ONE_BY_ONE:
-            live = {item["Id"]: item for item in self._clusters(ClusterStates=[*translate.LIVE, "TERMINATING"])}
-            found = {cluster: self._status(live[cluster]) for cluster in clusters if cluster in live}
-        return found | {cluster: self._describe(cluster) for cluster in clusters if cluster not in found}
 
     def terminate(self, cluster: str) -> None:
         facts = self._facts(cluster)
@@ -169,24 +147,21 @@ class EmrBackend:
         log = facts.log / cluster / "steps" / job / "stdout.gz"
         return self.store.log_page(log, after, lambda: self.poll(cluster, [job])[job].state.ended)
 
-    def check(self) -> str:
-        """What the Test button asks beside the clusters: whether the staging area takes files."""
-        self.store.write(self.staging / "check", b"")
-        self.store.remove(self.staging / "check")
-        return f"staging in {self.staging}"
+    def _live(self) -> dict[str, Mapping[str, Any]]:
+        return {item["Id"]: item for item in self._clusters(ClusterStates=[*translate.LIVE, "TERMINATING"])}
 
     def _describe(self, cluster: str) -> ClusterStatus:
         found = self._cluster(cluster)
-        return self._status(found) if found else ClusterStatus(ClusterState.TERMINATED, message="no such cluster")
+        return self._status(cluster, found) if found else ClusterStatus(ClusterState.TERMINATED, message="no such cluster")
 
-    def _status(self, found: Mapping[str, Any]) -> ClusterStatus:
+    def _status(self, cluster: str, found: Mapping[str, Any]) -> ClusterStatus:
         status = found["Status"]
         state, reason = translate.cluster_state(status["State"]), status.get("StateChangeReason", {})
         message = ": ".join(filter(None, (reason.get("Code", ""), reason.get("Message", ""))))
         if state in (ClusterState.FAILED, ClusterState.TERMINATED) and (limit := self._limit_passed(found)):
             state, message = ClusterState.TERMINATED, limit
         ready = status.get("Timeline", {}).get("ReadyDateTime")
-        return ClusterStatus(state, message, ui_url=self._console(found["Id"]), started_at=ready)
+        return ClusterStatus(state, message, ui_url=self._console(cluster), started_at=ready)
 
     def _limit_passed(self, found: Mapping[str, Any]) -> str:
         """Which of the spec's limits has ended the cluster, if one has."""

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 from airflow_ml_provider.backends.aws import jobs
 from airflow_ml_provider.backends.aws.errors import translated
 from airflow_ml_provider.backends.aws.once import once
-from airflow_ml_provider.backends.aws.storage import Store
+from airflow_ml_provider.backends.aws.service import NO_MOUNTS, AwsService
 from airflow_ml_provider.backends.aws.tags import OWNER, decoded, encoded
 from airflow_ml_provider.backends.emr_serverless import translate
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import NotFound, SpecError, Unavailable
 from airflow_ml_provider.core.lowering import lowered
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec
 from airflow_ml_provider.core.staging import Place, placed
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
 
@@ -26,7 +26,6 @@ _ROLE_TAG = "execution_role"
 _KEPT = timedelta(days=1)
 """How long a stopped application is kept; it costs nothing, and its job runs can still be asked for."""
 _LONGEST_NAME = 64
-_NO_MOUNTS = "it is not built yet: name s3:// paths, which the role of the jobs opens"
 _NOTHING_INSTALLED = (
     "EMR Serverless installs nothing: build them into an image and name it in native.imageConfiguration, "
     "or name JARs in the spark_conf spark.jars.packages"
@@ -46,37 +45,23 @@ class _Facts:
     tags: Mapping[str, str]
 
 
-class EmrServerlessBackend:
-    """Spark on Amazon EMR Serverless.
-
-    :param clients: gives a boto3 client by the service's name, ``emr-serverless`` or ``s3``. It should not ask again by itself
-        for long.
-    :param staging_uri: ``s3://bucket/folder``, where programs, results and by default logs are kept.
-    """
+class EmrServerlessBackend(AwsService):
+    """Spark on Amazon EMR Serverless."""
 
     name: ClassVar[str] = "emr-serverless"
     limits: ClassVar[Mapping[Feature, str]] = {
-        Feature.FUSE_MOUNTS: _NO_MOUNTS,
+        **NO_MOUNTS,
         Feature.GPUS: "EMR Serverless has no accelerators: use emr",
         Feature.INSTANCE_TYPE: f"{_NO_MACHINES}: set cores and memory",
         Feature.JOB_LIBRARIES: _NOTHING_INSTALLED,
         Feature.LIBRARIES: _NOTHING_INSTALLED,
         Feature.MAX_LIFETIME: "an application has no age: set idle_timeout, which stops it, and a job's timeout",
-        Feature.MOUNTS: _NO_MOUNTS,
-        Feature.READ_ONLY_MOUNTS: _NO_MOUNTS,
         Feature.SPOT: _NO_MACHINES,
     }
-    programs: ClassVar[frozenset[type[Spec]]] = frozenset({PythonFile, PythonCode})
 
     def __init__(self, clients: Callable[[str], Any], staging_uri: str) -> None:
-        self.staging = Place.parse(staging_uri, "s3", "s3a")
-        self.store = Store(lambda: clients("s3"))
-        self._clients = clients
+        super().__init__(clients, staging_uri)
         self._known: dict[str, _Facts] = {}
-
-    @property
-    def emr(self) -> Any:
-        return self._clients("emr-serverless")
 
     def plan_cluster(self, spec: ClusterSpec) -> Plan:
         refuse_unsupported(self, spec)
@@ -105,13 +90,6 @@ class EmrServerlessBackend:
             return None
 
         return once(self.store, folder, find=stage_and_find, ask=ask)
-
-    def describe(self, clusters: Collection[str]) -> dict[str, ClusterStatus]:
-        found = {}
-        if len(clusters) > _ONE_BY_ONE:
-            live = {item["id"]: item for item in self._applications(states=[*translate.LIVE, "STOPPING"])}
-            found = {cluster: self._status(cluster, live[cluster]) for cluster in clusters if cluster in live}
-        return found | {cluster: self._describe(cluster) for cluster in clusters if cluster not in found}
 
     def terminate(self, cluster: str) -> None:
         facts = self._facts(cluster)
@@ -176,12 +154,6 @@ class EmrServerlessBackend:
         log = facts.log / f"applications/{cluster}/jobs/{job}/SPARK_DRIVER/stdout.gz"
         return self.store.log_page(log, after, lambda: self.poll(cluster, [job])[job].state.ended)
 
-    def check(self) -> str:
-        """What the Test button asks beside the clusters: whether the staging area takes files."""
-        self.store.write(self.staging / "check", b"")
-        self.store.remove(self.staging / "check")
-        return f"staging in {self.staging}"
-
     def _end(self, cluster: str) -> None:
         """Stop an application, and delete it where it stands still already. A stopped one is deleted by a later ``create``."""
         for call in (self.emr.stop_application, self.emr.delete_application):
@@ -196,6 +168,9 @@ class EmrServerlessBackend:
     def _insist_on_life(self, cluster: str) -> None:
         if self._describe(cluster).state.ended:
             raise NotFound(f"application {cluster} has ended: create another cluster")
+
+    def _live(self) -> dict[str, Mapping[str, Any]]:
+        return {item["id"]: item for item in self._applications(states=[*translate.LIVE, "STOPPING"])}
 
     def _describe(self, cluster: str) -> ClusterStatus:
         found = self._application(cluster)
