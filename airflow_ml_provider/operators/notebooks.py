@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml_provider.core.errors import ConfigurationError
-from airflow_ml_provider.core.notebooks import revision_of, shipped_text
 from airflow_ml_provider.core.programs import Notebook
 from airflow_ml_provider.core.spec import JobSpec
 from airflow_ml_provider.models.notebooks import PATH_TAG, REVISION_TAG, USER_TAG
@@ -22,6 +21,8 @@ def tags_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:
     program = spec.program
     if not isinstance(program, Notebook):
         return {}
+    from airflow_ml_provider.core.notebooks import revision_of, shipped_text
+
     user = getattr(context["dag_run"], "triggering_user_name", None) or getattr(context["task"], "owner", "")
     path = program.path or shipped_text(program)[0]
     return {PATH_TAG: path, REVISION_TAG: revision_of(program), USER_TAG: str(user)}
@@ -35,6 +36,8 @@ def secrets_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:
     program = spec.program
     if not isinstance(program, Notebook):
         return {}
+    from airflow_ml_provider.core.notebooks import shipped_text
+
     found: dict[str, Any] = {"AIRFLOW_ML_SECRETS": {name: _resolved(name, place) for name, place in program.secrets.items()}}
     if "taskValues" in shipped_text(program)[1]:
         found["AIRFLOW_ML_TASK_VALUES"] = _set_before(context)
@@ -57,6 +60,8 @@ def page_of(spec: JobSpec, run_url: str) -> str:
     """Where MLflow shows the executed notebook; empty without a page or for other programs."""
     if not run_url or not isinstance(spec.program, Notebook):
         return ""
+    from airflow_ml_provider.core.notebooks import shipped_text
+
     return f"{run_url}/artifacts/notebook/{Path(shipped_text(spec.program)[0]).stem}.html"
 
 
