@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow.sdk.definitions.taskgroup import TaskGroup
 
@@ -50,6 +50,8 @@ class SparkCluster(TaskGroup):
     :param fields: those of :class:`~airflow_ml_provider.core.spec.ClusterSpec`, and those of Airflow's ``TaskGroup``.
     """
 
+    creator: ClassVar[type[CreateSparkClusterOperator]] = CreateSparkClusterOperator
+
     def __init__(
         self,
         group_id: str,
@@ -70,7 +72,7 @@ class SparkCluster(TaskGroup):
     def __enter__(self) -> Self:
         super().__enter__()
         try:
-            self._create = CreateSparkClusterOperator(task_id="create_cluster", **self._cluster_fields)
+            self._create = self.creator(task_id="create_cluster", **self._cluster_fields)
         except BaseException:
             self._leave()
             raise

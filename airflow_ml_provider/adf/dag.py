@@ -21,9 +21,8 @@ from airflow_ml_provider.adf.graph import Activity, Factory, Json, Parameter, Pi
 from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, register
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.schedules import Schedule, schedule
-from airflow_ml_provider.cluster import SparkCluster
+from airflow_ml_provider.adf.spark import Overrides, spark_tasks
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.spec import ClusterSpec
 from airflow_ml_provider.operators.adf.activity import (
     AdfActivityOperator,
     AdfEndOperator,
@@ -34,7 +33,6 @@ from airflow_ml_provider.operators.adf.activity import (
 )
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
 from airflow_ml_provider.operators.adf.timetable import schedule_fields
-from airflow_ml_provider.operators.base import check_constants
 
 __all__ = ["adf_dags", "pipeline_dag", "register"]
 
@@ -48,13 +46,20 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def adf_dags(
-    path: str | os.PathLike[str], *, prefix: str = "", programs_path: str | os.PathLike[str] | None = None, **dag_fields: Any
+    path: str | os.PathLike[str],
+    *,
+    prefix: str = "",
+    programs_path: str | os.PathLike[str] | None = None,
+    clusters: Overrides | None = None,
+    **dag_fields: Any,
 ) -> dict[str, DAG]:
     """A DAG for each pipeline of an export, by its id; also put into the caller's module, where Airflow looks for DAGs.
 
     :param path: a Git-mode folder, a pipeline's file or an ARM template; relative to the calling file.
     :param prefix: of the DAGs' ids.
     :param programs_path: the folder of the notebooks and programs that the activities name; by default ``path`` itself.
+    :param clusters: fields of a :class:`~airflow_ml_provider.core.spec.ClusterSpec` by the name of a linked service or a Spark pool,
+        in the place of what the export says of its cluster.
     :param dag_fields: of every DAG, before those that come from the export.
     """
     caller = inspect.stack()[1].frame.f_globals
@@ -63,7 +68,8 @@ def adf_dags(
     factory = _loaded(*_content(folder))
     files = Path(here, programs_path).resolve() if programs_path else folder
     dag_ids = _ids([pipeline.name for pipeline in factory.pipelines], prefix)
-    dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, dag_ids, files, **dag_fields) for one in factory.pipelines}
+    given = {"dag_ids": dag_ids, "files": files, "clusters": clusters or {}, **dag_fields}
+    dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, **given) for one in factory.pipelines}
     caller.update(dags)
     return dags
 
@@ -104,7 +110,12 @@ def _free(wanted: str, taken: set[str]) -> str:
 
 
 def pipeline_dag(
-    pipeline: Pipeline, factory: Factory, dag_ids: Mapping[str, str] | None = None, files: Path = Path(), **dag_fields: Any
+    pipeline: Pipeline,
+    factory: Factory,
+    dag_ids: Mapping[str, str] | None = None,
+    files: Path = Path(),
+    clusters: Overrides | None = None,
+    **dag_fields: Any,
 ) -> DAG:
     """The DAG of one pipeline.
 
@@ -129,7 +140,8 @@ def pipeline_dag(
         "params": {**_params(pipeline.parameters, scheduled=timing is not None), **dag_fields.get("params", {})},
     }
     with DAG(dag_id=ids[pipeline.name.casefold()], **fields) as dag:
-        _Tasks(Place(factory, pipeline, files, ids, timing.parameters if timing and timing.parameters else {})).all()
+        given = timing.parameters if timing and timing.parameters else {}
+        _Tasks(Place(factory, pipeline, files, ids, clusters or {}, given)).all()
     return dag
 
 
@@ -266,20 +278,13 @@ class _Tasks:
         return ends
 
     def _spark(self, activity: Activity) -> tuple[Any, Any]:
-        """A cluster of its own around the program; what its linked service says that we cannot read is refused when it is reached."""
-        reference = activity.linked_service
-        service = self.place.factory.linked_service(reference.name, self.place.pipeline.source) if reference else None
+        """A cluster and the program on it; what the export asks for that has no meaning here is refused when it is reached."""
+        place = self.place
         try:
-            fields = programs.cluster(service) if service else {}
-            check_constants(ClusterSpec, fields)
+            make = spark_tasks(activity, place.pipeline, place.factory, place.clusters)
         except SpecError as error:
             return self._one_task(activity, str(error))
-
-        def job(hosted: Hosted) -> Any:
-            with SparkCluster("cluster", **fields) as cluster:
-                return cluster.job("run", program=hosted.properties, **hosted.fields)
-
-        return self._hosted(activity, job)
+        return self._hosted(activity, make)
 
     def _hosted(self, activity: Activity, make: TaskFactory) -> tuple[Any, Any]:
         group = TaskGroup(self._id(activity, self._group()), tooltip=activity.description)

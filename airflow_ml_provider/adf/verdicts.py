@@ -14,6 +14,7 @@ from airflow_ml_provider.adf.errors import ExpressionError
 from airflow_ml_provider.adf.expressions import REFERENCES, calls
 from airflow_ml_provider.adf.functions import FUNCTIONS
 from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
+from airflow_ml_provider.adf.settings import refusals
 from airflow_ml_provider.adf.syntax import Call, Literal
 from airflow_ml_provider.adf.values import expressions
 
@@ -123,6 +124,8 @@ def reasons(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterato
         yield Reason(f"{activity.type}: {_REASONS.get(activity.type.casefold(), _OTHER)}", activity.path)
     elif activity.type.casefold() == "executepipeline":
         yield from _called(activity, pipeline, factory)
+    else:
+        yield from (Reason(text, activity.path) for text in refusals(activity, pipeline, factory))
     for text in _texts(activity):
         yield from _faults(text, activity, pipeline)
 

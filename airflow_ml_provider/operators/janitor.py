@@ -11,6 +11,7 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.hooks.spark_cluster import DEFAULT_CONN_ID, SparkClusterHook
 from airflow_ml_provider.operators.base import final_errors, insist
+from airflow_ml_provider.operators.spark_cluster import KEPT_TAG
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,7 +26,7 @@ class EndOrphanedClustersOperator(BaseOperator):
     """End every live cluster whose DAG run has ended, and return the handles.
 
     A cluster of a run that this Airflow does not know is left alone, as is one that no DAG made: another Airflow may share the
-    service. Where two of them have runs of the same names, give each a service account of its own.
+    service. So is one that serves later runs on purpose, until it is idle for too long. Where two of them have runs of the same names, give each a service account of its own.
 
     :param spark_conn_id: the connection whose service is looked at. Templated.
     :param report_only: only say which. Templated.
@@ -58,5 +59,10 @@ class EndOrphanedClustersOperator(BaseOperator):
         ti: Any = context["ti"]
         for cluster in insist(lambda: list(backend.owned()), log=self.log):
             dag_id, run_id = cluster.tags.get("dag_id"), cluster.tags.get("run_id")
-            if dag_id and run_id and ti.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=_ENDED):
+            if (
+                dag_id
+                and run_id
+                and KEPT_TAG not in cluster.tags
+                and ti.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=_ENDED)
+            ):
                 yield cluster

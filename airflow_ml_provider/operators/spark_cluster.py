@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from airflow_ml_provider.core.backend import Backend, Plan
     from airflow_ml_provider.core.identity import Work
 
-_SPEC_TAG = "spec"
+SPEC_TAG = "spec"
+KEPT_TAG = "kept"
+"""On a cluster that outlives its run on purpose: its ``idle_timeout`` ends it."""
 _GONE = (ClusterState.TERMINATED, ClusterState.TERMINATING)
 
 
@@ -90,6 +92,10 @@ class CreateSparkClusterOperator(BaseOperator):
         self._asked: tuple[Backend, str] | None = None
 
     def execute(self, context: Context) -> str:
+        return self.ask(context)
+
+    def ask(self, context: Context) -> str:
+        """The handle of this task's cluster, which is made if need be."""
         with final_errors():
             hook = SparkClusterHook(self.spark_conn_id)
             spec = self._spec(hook, context)
@@ -117,13 +123,13 @@ class CreateSparkClusterOperator(BaseOperator):
         if "name" not in {**hook.connection.defaults, **fields}:
             fields["name"] = cluster_name(context)
         spec = hook.cluster_spec(fields)
-        return spec.model_copy(update={"tags": {**spec.tags, _SPEC_TAG: _digest(spec)}})
+        return spec.model_copy(update={"tags": {**spec.tags, SPEC_TAG: _digest(spec)}})
 
     def _left_by_clear(self, context: Context, backend: Backend, spec: ClusterSpec) -> str | None:
         """The live cluster of this task from before it was cleared: Airflow clears a setup task with every task that it serves."""
         if work_of(context).epoch <= (self.retries or 0):
             return None
-        for found in _owned(backend, {**cluster_tags(context), _SPEC_TAG: spec.tags[_SPEC_TAG]}, log=self.log):
+        for found in owned(backend, {**cluster_tags(context), SPEC_TAG: spec.tags[SPEC_TAG]}, log=self.log):
             self.log.info("Cluster %s is still there", found)
             self._asked = backend, found
             return found
@@ -181,7 +187,7 @@ class TerminateSparkClusterOperator(BaseOperator):
     def _siblings(self, context: Context, backend: Backend) -> list[str]:
         """Every live cluster of this run that the setup tasks of this teardown made, those from before a Clear too."""
         setups = [task.task_id for task in self.get_direct_relatives(upstream=True) if task.is_setup]
-        return [found for setup in setups for found in _owned(backend, {**origin(context), "task_id": setup}, log=self.log)]
+        return [found for setup in setups for found in owned(backend, {**origin(context), "task_id": setup}, log=self.log)]
 
     def _end_tracking(self, mlflow_conn_id: str, context: Context) -> None:
         from airflow_ml_provider.hooks.mlflow import MLflowHook
@@ -199,7 +205,7 @@ class TerminateSparkClusterOperator(BaseOperator):
         return not any(state in ("failed", "upstream_failed") for state in states.values())
 
 
-def _owned(backend: Backend, tags: Mapping[str, str], *, log: Any) -> Iterator[str]:
+def owned(backend: Backend, tags: Mapping[str, str], *, log: Any) -> Iterator[str]:
     """The ids of the live clusters with these tags."""
     for found in insist(lambda: list(backend.owned()), log=log):
         if tags.items() <= found.tags.items() and not found.state.ended:

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_ml_provider._compat import AirflowFailException
 from airflow_ml_provider.adf import programs, semantics
-from airflow_ml_provider.adf.graph import Activity, Branch, Condition
+from airflow_ml_provider.adf.graph import Activity, Branch, Condition, Resource
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of
@@ -187,8 +187,17 @@ class AdfPrepareOperator(_AdfOperator):
             )
         properties = view.resolve(self.activity.type_properties)
         with final_errors():
-            is_spark = self.activity.type.casefold() in programs.SPARK
-            return programs.program(self.activity.type, properties, self.place.programs) if is_spark else properties
+            return self._shipped(context, properties) if self.activity.type.casefold() in programs.SPARK else properties
+
+    def _shipped(self, context: Context, properties: dict[str, Any]) -> dict[str, Any]:
+        """The fields of the program; what its run needs beside is in the XComs ``libraries`` and ``spark_conf``."""
+        job = programs.job(self.activity.type, properties, programs.Source(self.place.programs, self._named))
+        for key in ("libraries", "spark_conf"):
+            context["ti"].xcom_push(key=key, value=getattr(job, key))
+        return job.program
+
+    def _named(self, kind: str, name: str) -> Resource | None:
+        return self.place.factory.named(kind, name, self.place.pipeline.source)
 
 
 class AdfFinishOperator(_AdfOperator):

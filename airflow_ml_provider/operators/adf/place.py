@@ -24,6 +24,7 @@ class Place:
 
     :param programs: the folder of the programs and notebooks that activities name.
     :param dag_ids: of every pipeline that is a DAG, by its name in lower case.
+    :param clusters: fields of clusters by linked service or pool, in the place of what the export says.
     :param given: values of parameters that the trigger gives to scheduled runs; expressions over ``trigger()``.
     :param ends: the task whose state is the activity's, by the activity's name.
     :param enters: of a container, the task that judges its condition or its items.
@@ -34,6 +35,7 @@ class Place:
     pipeline: Pipeline
     programs: Path = Path()
     dag_ids: dict[str, str] = field(default_factory=dict)
+    clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
     ends: dict[str, Spot] = field(default_factory=dict)
     enters: dict[str, Spot] = field(default_factory=dict)

@@ -1,0 +1,125 @@
+"""Clusters of Data Factory's activities: where they are made, what of the export a service takes, and clusters that are used again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.bases.hook import BaseHook
+
+from airflow_ml_provider._compat import AirflowNotFoundException
+from airflow_ml_provider.adf.services import conn_id_of
+from airflow_ml_provider.core.backend import Feature
+from airflow_ml_provider.core.errors import ClusterFailed, NotFound
+from airflow_ml_provider.core.spec import ClusterSpec
+from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
+from airflow_ml_provider.operators.spark_cluster import KEPT_TAG, SPEC_TAG, CreateSparkClusterOperator, owned
+from airflow_ml_provider.operators.spark_job import SparkJobOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_ml_provider.core.backend import Backend, Plan
+    from airflow_ml_provider.core.identity import Work
+
+_SERVICE_TAG = "adf_service"
+_AZURES_OWN = "Standard_"
+_AZURE = frozenset({"databricks", "hdinsight", "memory", "synapse"})
+
+
+class AdfClusterOperator(CreateSparkClusterOperator):
+    """Ask for the cluster of an activity.
+
+    The connection with the linked service's id says where it is made, and ``spark_conn_id`` when there is none of the type
+    ``spark_cluster``. What a service cannot choose (machines on this one, Azure's machines on another cloud, a number of workers
+    that changes) is left to the connection's defaults, and said in the log.
+
+    :param service: the linked service or the pool.
+    :param shared: the first live cluster of this service with these fields serves every activity that asks for it, of any run; the
+        last one's end leaves it to its ``idle_timeout``. Activities of one run never make two; of two runs that begin at once, each
+        may make one.
+    """
+
+    def __init__(self, *, service: str = "", shared: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.service = service
+        self.shared = shared
+
+    def ask(self, context: Context) -> str:
+        self.spark_conn_id = _connection_of(self.service) or self.spark_conn_id
+        return super().ask(context)
+
+    def on_kill(self) -> None:
+        if not self.shared:
+            super().on_kill()
+
+    def _spec(self, hook: SparkClusterHook, context: Context) -> ClusterSpec:
+        self.spec, left_out = fitting(self.spec, hook.connection.backend, hook.backend.limits)
+        if left_out:
+            self.log.info("Left to the connection %s: %s", hook.spark_conn_id, ", ".join(left_out))
+        if self.shared:
+            self.spec = {**self.spec, "tags": {**self.spec.get("tags", {}), _SERVICE_TAG: self.service, KEPT_TAG: "true"}}
+        return super()._spec(hook, context)
+
+    def _left_by_clear(self, context: Context, backend: Backend, spec: ClusterSpec) -> str | None:
+        if not self.shared:
+            return super()._left_by_clear(context, backend, spec)
+        tags = {_SERVICE_TAG: self.service, SPEC_TAG: spec.tags[SPEC_TAG]}
+        live = [found for found in owned(backend, tags, log=self.log) if not self._describe(backend, found).state.ended]
+        if live:
+            self.log.info("Cluster %s of an earlier activity is used again", live[0])
+        return live[0] if live else None
+
+    def _ask(self, backend: Backend, plan: Plan, secrets: Mapping[str, str], work: Work) -> str:
+        asked = replace(work, task_id=f"service {self.service}", map_index=-1) if self.shared else work
+        return super()._ask(backend, plan, secrets, asked)
+
+
+class AdfSharedJobOperator(SparkJobOperator):
+    """A job on a cluster that is used again. When it has ended between the asking and the job, another one is asked for.
+
+    :param maker: the task that asks for the cluster.
+    """
+
+    shallow_copy_attrs = ("maker",)
+
+    def __init__(self, *, maker: AdfClusterOperator, **kwargs: Any) -> None:
+        super().__init__(cluster=maker.output, **kwargs)
+        self.maker = maker
+
+    def _run(self, context: Context, deadline: float | None) -> Any:
+        try:
+            return super()._run(context, deadline)
+        except ClusterFailed as error:
+            if not isinstance(error.__cause__, NotFound):
+                raise
+            self.log.info("%s: asking for another cluster", error)
+            self.cluster = self.maker.ask(context)
+        return super()._run(context, deadline)
+
+
+def fitting(fields: Mapping[str, Any], backend: str, limits: Mapping[Feature, str]) -> tuple[dict[str, Any], list[str]]:
+    """The fields of a cluster that a service can honour, and what is left out."""
+    found, left_out = dict(fields), []
+    if Feature.AUTOSCALING in limits and found.pop("max_workers", None) is not None:
+        left_out.append("max_workers")
+    for role in ("driver", "worker"):
+        kind = found.get(role, {}).get("instance_type", "")
+        foreign = kind.startswith(_AZURES_OWN) and backend not in _AZURE
+        if role in found and (Feature.INSTANCE_TYPE in limits or foreign):
+            left_out.append(f"{role} {kind}".strip())
+            del found[role]
+    return found, left_out
+
+
+def _connection_of(service: str) -> str | None:
+    """The id of the linked service's connection, where there is one that makes clusters."""
+    if not service:
+        return None
+    conn_id = conn_id_of(service)
+    try:
+        found = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        return None
+    return conn_id if found.conn_type == SparkClusterHook.conn_type else None
