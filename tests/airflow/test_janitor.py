@@ -16,7 +16,11 @@ def test_it_ends_what_outlived_its_run_and_nothing_else(run, service):
         CreateSparkClusterOperator(task_id="create")
     left = run(dag).xcom("create")
     ((orphan, made),) = service.clusters.items()
-    tags = {"elsewhere": {**made.plan["tags"], "run_id": "of another Airflow"}, "by-hand": {}}
+    tags = {
+        "elsewhere": {**made.plan["tags"], "run_id": "of another Airflow"},
+        "by-hand": {},
+        "on-demand": {**made.plan["tags"], "kept": "true"},
+    }
     service.clusters |= {id_: replace(made, jobs={}, plan={**made.plan, "tags": tags[id_]}) for id_ in tags}
     with DAG("janitor", schedule=None) as dag:
         create = CreateSparkClusterOperator(task_id="create")
@@ -28,4 +32,4 @@ def test_it_ends_what_outlived_its_run_and_nothing_else(run, service):
     assert done.xcom("look") == done.xcom("end") == [left]
     ended = {id_ for id_, cluster in service.clusters.items() if cluster.state is ClusterState.TERMINATED}
     assert ended == {orphan}
-    assert len(service.clusters) == 4
+    assert len(service.clusters) == 5
