@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import core_schema
 
 from airflow_ml_provider.core.errors import SpecError
 
@@ -40,15 +41,35 @@ Seconds = Annotated[timedelta, BeforeValidator(_rendered_seconds), Field(gt=time
 
 
 class Spec(BaseModel):
-    """Base of every spec. A wrong field raises :class:`SpecError`, which names it, what it got and what it takes."""
+    """Base of every spec. A wrong field raises :class:`SpecError`, which names it, what it got and what it takes.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    Pydantic builds a spec when it is first used, not when it is imported: a DAG file uses few of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, defer_build=True)
 
     def __init__(self, **data: Any) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
             raise SpecError(*_problems(type(self), error)) from None
+
+
+class OneOf:
+    """Marks a field that holds one of several specs, told apart by ``kind``. Pydantic's own union builds each of them."""
+
+    def __init__(self, *specs: type[Spec]) -> None:
+        self.specs = {spec.model_fields["kind"].default: spec for spec in specs}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._pick)
+
+    def _pick(self, value: Any) -> Spec:
+        if isinstance(value, Spec) and type(value) in self.specs.values():
+            return value
+        if not isinstance(value, Mapping) or value.get("kind") not in self.specs:
+            raise ValueError(f"takes a field kind with one of {', '.join(map(repr, self.specs))}")
+        return self.specs[value["kind"]](**value)
 
 
 def _problems(spec: type[Spec], error: ValidationError) -> list[str]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from airflow_ml_provider.core.fields import Spec
+from airflow_ml_provider.core.fields import OneOf, Spec
 
 _COORDINATES = r"^[\w.-]+:[\w.-]+:[\w.-]+$"
 _GROUP_AND_NAME = r"^[\w.-]+:[\w.*-]+$"
@@ -95,7 +95,7 @@ class Maven(Spec):
         super().__init__(**_given(coordinates=coordinates), **more)
 
 
-Library = Annotated[PyPI | Wheel | Requirements | Jar | Maven, Field(discriminator="kind")]
+Library = Annotated[PyPI | Wheel | Requirements | Jar | Maven, OneOf(PyPI, Wheel, Requirements, Jar, Maven)]
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from airflow_ml_provider.core.fields import Spec
+from airflow_ml_provider.core.fields import OneOf, Spec
 
 Api = Literal["connect", "classic"]
 Scalar = str | int | float | bool | None
@@ -155,7 +155,8 @@ class Notebook(Spec):
 
 
 Program = Annotated[
-    PythonFile | PythonCode | PythonWheel | SparkJar | Sql | ScalaSource | RScript | Notebook, Field(discriminator="kind")
+    PythonFile | PythonCode | PythonWheel | SparkJar | Sql | ScalaSource | RScript | Notebook,
+    OneOf(PythonFile, PythonCode, PythonWheel, SparkJar, Sql, ScalaSource, RScript, Notebook),
 ]
 
 

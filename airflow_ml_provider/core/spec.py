@@ -21,8 +21,6 @@ from airflow_ml_provider.core.programs import (
     SparkJar,
     Sql,
 )
-from airflow_ml_provider.core.storage import SCHEMES
-from airflow_ml_provider.core.storage.base import split_source
 
 __all__ = [
     "ClusterSpec",
@@ -104,6 +102,9 @@ class Mount(Spec):
     @field_validator("source")
     @classmethod
     def _has_a_known_scheme(cls, source: str) -> str:
+        # Late, as a DAG file mostly names its mounts: the tables of every store would be a tenth of its parse.
+        from airflow_ml_provider.core.storage import SCHEMES, split_source
+
         scheme = split_source(source).scheme
         if scheme not in SCHEMES:
             raise ValueError(f"takes a URI with one of the schemes {', '.join(sorted(SCHEMES))}, or an absolute path")
@@ -112,6 +113,8 @@ class Mount(Spec):
     @property
     def scheme(self) -> str:
         """Of the source, in lower case; ``file`` for a folder."""
+        from airflow_ml_provider.core.storage import split_source
+
         return split_source(self.source).scheme
 
 

@@ -37,8 +37,6 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, Spec):
         return {"kind": value.kind, **value.model_dump(exclude_unset=True)} if hasattr(value, "kind") else _dump(value)
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
     return value
 
 

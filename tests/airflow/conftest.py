@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ import pytest
 
 if "airflow" not in sys.modules:
     _home = Path(tempfile.mkdtemp(prefix="airflow-ml-provider-"))
+    atexit.register(shutil.rmtree, _home, ignore_errors=True)
     (_home / "dags").mkdir()
     os.environ |= {
         "AIRFLOW_HOME": str(_home),

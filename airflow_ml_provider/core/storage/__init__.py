@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from airflow_ml_provider.core.storage import azure, google, places, s3
-from airflow_ml_provider.core.storage.base import Credentials, Opened
+from airflow_ml_provider.core.storage.base import Credentials, Opened, split_source
+
+__all__ = ["CONNECTORS", "SCHEMES", "Credentials", "Opened", "split_source"]
 
 SCHEMES: Mapping[str, Callable[[str, Credentials | None], Opened]] = {
     **dict.fromkeys(s3.SCHEMES, s3.open_s3),
