@@ -21,7 +21,7 @@ from airflow_ml_provider.adf.graph import Activity, Factory, Json, Parameter, Pi
 from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, register
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.schedules import Schedule, schedule
-from airflow_ml_provider.adf.spark import Overrides, spark_tasks
+from airflow_ml_provider.adf.spark import Overrides, conversion_tasks, spark_tasks
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.operators.adf.activity import (
     AdfActivityOperator,
@@ -226,6 +226,9 @@ class _Tasks:
             return self._hosted(activity, REGISTERED[kind])
         if kind in programs.SPARK:
             return self._spark(activity)
+        place = self.place
+        if make := conversion_tasks(activity, place.pipeline, place.factory, place.clusters):
+            return self._hosted(activity, make, converts=True)
         return self._one_task(activity)
 
     def _maps(self, activity: Activity) -> bool:
@@ -286,10 +289,10 @@ class _Tasks:
             return self._one_task(activity, str(error))
         return self._hosted(activity, make)
 
-    def _hosted(self, activity: Activity, make: TaskFactory) -> tuple[Any, Any]:
+    def _hosted(self, activity: Activity, make: TaskFactory, *, converts: bool = False) -> tuple[Any, Any]:
         group = TaskGroup(self._id(activity, self._group()), tooltip=activity.description)
         with group:
-            prepare = AdfPrepareOperator(task_id="prepare", **self._common(activity))
+            prepare = AdfPrepareOperator(task_id="prepare", converts=converts, **self._common(activity))
             hosted = Hosted(activity, self.place.factory, prepare.output, policy_fields(activity))
             result = make(hosted)
             inside = [task for task in group.iter_tasks() if task is not prepare]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from airflow_ml_provider.adf import clusters, programs
-from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
-from airflow_ml_provider.adf.reading import pick
+from airflow_ml_provider.adf.datasets import READ_BY_ROWS, Role, Way, by_rows, kind_of, role, way
+from airflow_ml_provider.adf.graph import Activity, Factory, Json, Pipeline, Reference
+from airflow_ml_provider.adf.reading import pick, read_reference
+from airflow_ml_provider.adf.translators import columns
+from airflow_ml_provider.adf.values import expressions
 from airflow_ml_provider.core.errors import SpecError
+
+REFUSED_STORE_SETTINGS = ("enablePartitionDiscovery", "fileFilter", "fileListPath")
+FIELDS = ("exists", "itemName", "itemType", "size", "lastModified", "childItems", "contentMD5", "structure", "columnCount")
+"""What GetMetadata can be asked."""
 
 
 def refusals(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
@@ -46,4 +53,119 @@ def _spark(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator
         yield str(error)
 
 
-_CHECKS: dict[str, Callable[[Activity, Pipeline, Factory], Iterator[str]]] = dict.fromkeys(programs.SPARK, _spark)
+def _copy(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    ends = [*activity.inputs[:1], *activity.outputs[:1]]
+    if not activity.inputs or not activity.outputs:
+        yield "inputs, outputs: takes a dataset each"
+        return
+    missing = list(_missing(ends, pipeline, factory))
+    yield from missing
+    source, sink = (factory.dataset(one.name, pipeline.source) for one in ends)
+    if source is None or sink is None:
+        return
+    try:
+        found = way(activity, source, sink)
+        if not list(expressions(pick(activity.type_properties, "translator"))):
+            columns(pick(activity.type_properties, "translator"))
+    except SpecError as error:
+        yield str(error)
+        return
+    kinds = (kind_of(one.type, one.type_properties) for one in (source, sink))
+    if found is Way.SPARK and not (by_rows(*kinds) and one_task_around(activity, pipeline)):
+        yield from on_a_cluster(activity, pipeline)
+    yield from _of_copy(activity, found)
+
+
+def _of_copy(activity: Activity, found: Way) -> Iterator[str]:
+    """What the two sides of a Copy ask for."""
+    source, sink = (_bag(activity.type_properties, key) for key in ("source", "sink"))
+    yield from _of_store(_bag(source, "storeSettings"))
+    behavior = str(pick(_bag(sink, "storeSettings"), "copyBehavior") or "").casefold()
+    if found is Way.BYTES and behavior == "mergefiles":
+        yield "copyBehavior: MergeFiles: files that are copied as they are cannot be merged: give them a format"
+    for key in ("sqlWriterStoredProcedureName", "storedProcedureTableTypeParameterName"):
+        if pick(sink, key):
+            yield f"sink.{key}: does not run here: takes an insert or an upsert"
+    if found is Way.SPARK and pick(_bag(source, "formatSettings"), "skipLineCount"):
+        yield "formatSettings.skipLineCount: Spark skips no lines: copy to a table instead"
+
+
+def _of_store(settings: Mapping[str, Json]) -> Iterator[str]:
+    for key in REFUSED_STORE_SETTINGS:
+        if pick(settings, key):
+            yield f"storeSettings.{key}: does not run here: takes wildcards and times"
+
+
+def _of_dataset(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    """Lookup, GetMetadata, Delete and Validation: their one dataset."""
+    reference = read_reference(pick(activity.type_properties, "dataset"))
+    if reference is None:
+        yield "dataset: is required"
+        return
+    yield from _missing([reference], pipeline, factory)
+    dataset, kind = factory.dataset(reference.name, pipeline.source), activity.type.casefold()
+    if dataset is None:
+        return
+    try:
+        found = role(dataset)
+    except SpecError as error:
+        yield str(error)
+        return
+    if found is Role.HTTP or (found is Role.TABLE and kind in ("delete", "validation")):
+        yield f"dataset {dataset.name!r}: {dataset.type}: {activity.type} takes files of a mount"
+    form = kind_of(dataset.type, dataset.type_properties)
+    if kind == "lookup" and found is Role.FILES and form not in READ_BY_ROWS:
+        yield f"dataset {dataset.name!r}: {dataset.type}: a Lookup reads {', '.join(sorted(READ_BY_ROWS))} files"
+    yield from _of_store(_bag(activity.type_properties, "storeSettings"))
+    yield from _of_store(_bag(_bag(activity.type_properties, "source"), "storeSettings"))
+
+
+def _facts(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    yield from _of_dataset(activity, pipeline, factory)
+    for field in pick(activity.type_properties, "fieldList") or ():
+        if isinstance(field, str) and field not in FIELDS and not list(expressions(field)):
+            yield f"fieldList: got {field!r}: takes {', '.join(FIELDS)}"
+
+
+def _missing(references: Iterable[Reference], pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    for one in references:
+        if not factory.dataset(one.name, pipeline.source):
+            yield f"dataset {one.name!r}: is not in the export"
+
+
+def _web(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    bag = activity.type_properties
+    if not pick(bag, "url"):
+        yield "url: is required"
+    for key in ("datasets", "linkedServices"):
+        if pick(bag, key):
+            yield f"{key}: are not sent from here: give what is needed in the body"
+    kind = str(pick(_bag(bag, "authentication"), "type") or "Basic")
+    if kind.casefold() not in AUTHENTICATIONS and not list(expressions(kind)):
+        yield f"authentication: got {kind!r}: takes Basic, MSI, UserAssignedManagedIdentity or ServicePrincipal"
+
+
+def _not_yet(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    yield f"{activity.type}: does not run here"
+
+
+def _of_service(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    if activity.linked_service is None:
+        yield "linkedServiceName: is required"
+
+
+def _bag(outer: Mapping[str, Json], key: str) -> Mapping[str, Json]:
+    found = pick(outer, key)
+    return found if isinstance(found, Mapping) else {}
+
+
+AUTHENTICATIONS = ("basic", "msi", "serviceprincipal", "systemassignedmanagedidentity", "userassignedmanagedidentity")
+_CHECKS: dict[str, Callable[[Activity, Pipeline, Factory], Iterator[str]]] = {
+    **dict.fromkeys(programs.SPARK, _spark),
+    **dict.fromkeys(("delete", "lookup", "validation"), _of_dataset),
+    **dict.fromkeys(("azurefunctionactivity", "script", "sqlserverstoredprocedure"), _of_service),
+    **dict.fromkeys(("databricksjob", "webhook"), _not_yet),
+    "copy": _copy,
+    "getmetadata": _facts,
+    "webactivity": _web,
+}

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from airflow_ml_provider.adf.clusters import Wanted, cluster
+from airflow_ml_provider.adf.datasets import Way, way
 from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
 from airflow_ml_provider.adf.hosting import Hosted, TaskFactory
 from airflow_ml_provider.adf.programs import check_libraries
+from airflow_ml_provider.adf.reading import pick, read_reference
+from airflow_ml_provider.adf.services import conn_id_of
 from airflow_ml_provider.cluster import SparkCluster
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec
 from airflow_ml_provider.operators.adf.clusters import AdfClusterOperator, AdfSharedJobOperator
+from airflow_ml_provider.operators.adf.conversion import AdfConversionOperator
 from airflow_ml_provider.operators.base import check_constants
 
+COPY = "Copy"
+"""What stands for the service of Copies that Spark does: the id of a connection, ``copy``, and a key of ``clusters``."""
+_COPY_WINDOW = "300"
 Overrides = Mapping[str, Mapping[str, Any]]
 
 
@@ -37,10 +44,56 @@ def spark_tasks(activity: Activity, pipeline: Pipeline, factory: Factory, overri
     return lambda hosted: on_cluster(hosted, wanted)
 
 
+def conversion_tasks(activity: Activity, pipeline: Pipeline, factory: Factory, overrides: Overrides) -> TaskFactory | None:
+    """What makes the tasks of a Copy that Spark does; None for every other Copy.
+
+    All of a pipeline's Copies share one cluster, which has the mounts of all of them.
+    """
+    if copy_way(activity, pipeline, factory) is not Way.SPARK:
+        return None
+    mounts = sorted(_mounts(pipeline, factory))
+    fields = {"name": "adf-copy", "idle_timeout": _COPY_WINDOW, "mounts": mounts, **overrides.get(COPY, {})}
+
+    def tasks(hosted: Hosted) -> Any:
+        maker = AdfClusterOperator(task_id="cluster", service=COPY, shared=True, **fields)
+        return AdfConversionOperator(task_id="run", maker=maker, **_shipped(hosted), **hosted.fields)
+
+    return tasks
+
+
+def copy_way(activity: Activity, pipeline: Pipeline, factory: Factory) -> Way | None:
+    """How a Copy is done; None when it is none that can be done."""
+    if activity.type.casefold() != "copy":
+        return None
+    ends = [factory.dataset(one.name, pipeline.source) for one in (*activity.inputs[:1], *activity.outputs[:1])]
+    try:
+        source, sink = ends
+        return way(activity, source, sink) if source and sink else None
+    except (SpecError, ValueError):
+        return None
+
+
+def _mounts(pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    """The mounts of the Copies that Spark does."""
+    found: set[str] = set()
+    for activity in pipeline.walk():
+        if copy_way(activity, pipeline, factory) is Way.SPARK:
+            for reference in (*activity.inputs, *activity.outputs):
+                dataset = factory.dataset(reference.name, pipeline.source)
+                service = read_reference(pick(dataset.properties, "linkedServiceName")) if dataset else None
+                found |= {conn_id_of(service.name)} if service else set()
+    yield from found
+
+
+def _shipped(hosted: Hosted) -> dict[str, Any]:
+    """What the first task hands to the one that runs the program."""
+    found = hosted.properties
+    return {"program": found, "libraries": found["libraries"], "spark_conf": found["spark_conf"]}
+
+
 def on_cluster(hosted: Hosted, wanted: Wanted) -> Any:
     """The tasks; returns the one whose XCom is what the program hands back."""
-    shipped = {"program": hosted.properties, "libraries": hosted.properties["libraries"]}
-    shipped["spark_conf"] = hosted.properties["spark_conf"]
+    shipped = _shipped(hosted)
     if wanted.shared:
         maker = AdfClusterOperator(task_id="cluster", service=wanted.service, shared=True, **wanted.fields)
         return AdfSharedJobOperator(task_id="run", maker=maker, **shipped, **hosted.fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +48,13 @@ class Copier:
         :raises FileNotFoundError: there is no source.
         :raises ServiceError: a copy differs from its source.
         """
-        pairs = list(self._pairs(source, target))
+        yield from self._all(list(self._pairs(source, target)))
+
+    def copy_each(self, targets: Mapping[str, str]) -> Iterator[Copied]:
+        """Copy files, each to a path of its own. Otherwise as :meth:`copy`."""
+        yield from self._all([(self.filesystem.info(source), target) for source, target in targets.items()])
+
+    def _all(self, pairs: Sequence[tuple[dict[str, Any], str]]) -> Iterator[Copied]:
         with ThreadPoolExecutor(self.threads) as pool:
             yield from pool.map(lambda pair: self._copy_one(*pair), pairs)
 

@@ -17,7 +17,7 @@ _ACTIONS = {
     "sqlserverstoredprocedure": "tables:stored_procedure",
     "copy": "files:copy",
     "delete": "files:delete",
-    "getmetadata": "files:get_metadata",
+    "getmetadata": "metadata:get_metadata",
     "validation": "files:validation",
 }
 

@@ -11,12 +11,14 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_ml_provider._compat import AirflowFailException
 from airflow_ml_provider.adf import programs, semantics
 from airflow_ml_provider.adf.graph import Activity, Branch, Condition, Resource
-from airflow_ml_provider.core.errors import ConfigurationError, SpecError
+from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of
+from airflow_ml_provider.operators.adf.conversion import conversion
 from airflow_ml_provider.operators.adf.loop import run_container, taken
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
 from airflow_ml_provider.operators.adf.records import RECORD, condition_of, error_of, record
+from airflow_ml_provider.operators.adf.secrecy import is_secure, seal, told_of
 from airflow_ml_provider.operators.adf.view import RETURN_VALUE, View
 from airflow_ml_provider.operators.base import final_errors
 
@@ -62,8 +64,7 @@ class _AdfOperator(BaseOperator):
         context["ti"].xcom_push(key=RECORD, value=found)
 
     def _failed(self, context: Context, error: BaseException) -> dict[str, Any]:
-        secure = bool(self.activity.policy.secure_output)
-        return record(Condition.FAILED, error=error_of(error), secure=secure)
+        return record(Condition.FAILED, error=error_of(error), secure=is_secure(self.activity))
 
 
 class AdfActivityOperator(_AdfOperator):
@@ -87,10 +88,15 @@ class AdfActivityOperator(_AdfOperator):
         try:
             if self.refusal:
                 raise ConfigurationError(self.refusal)
+            if is_secure(self.activity):
+                seal({})  # before there is anything that an error could show
             call = Call(view, self.activity, self.log)
             output = run_container(call) if self.activity.branches else action_of(self.activity)(call)
         except Exception as error:
             self._tell(context, self._failed(context, error))
+            if is_secure(self.activity):
+                final = isinstance(error, SpecError | ConfigurationError | ActivityFailed) and not self.retries
+                raise (AirflowFailException if final else ProviderError)(told_of(self.activity)) from None
             if isinstance(error, SpecError | ConfigurationError | ActivityFailed) and not self.retries:
                 raise AirflowFailException(str(error)) from error
             raise
@@ -170,8 +176,14 @@ class AdfEndOperator(_AdfOperator):
 
 class AdfPrepareOperator(_AdfOperator):
     """The beginning of an activity that other operators run. Its XCom is the activity's type properties, with their values; of a
-    Spark activity, the fields of its program.
+    Spark activity, and of a Copy that Spark does, the fields of its program.
+
+    :param converts: it is such a Copy.
     """
+
+    def __init__(self, *, converts: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.converts = converts
 
     def execute(self, context: Context) -> Any:
         view = self._view(context)
@@ -187,11 +199,15 @@ class AdfPrepareOperator(_AdfOperator):
             )
         properties = view.resolve(self.activity.type_properties)
         with final_errors():
-            return self._shipped(context, properties) if self.activity.type.casefold() in programs.SPARK else properties
+            kind = self.activity.type.casefold()
+            if kind in programs.SPARK:
+                return self._shipped(context, programs.job(kind, properties, programs.Source(self.place.programs, self._named)))
+            if self.converts:
+                return self._shipped(context, conversion(Call(view, self.activity, self.log)))
+            return properties
 
-    def _shipped(self, context: Context, properties: dict[str, Any]) -> dict[str, Any]:
+    def _shipped(self, context: Context, job: programs.Job) -> dict[str, Any]:
         """The fields of the program; what its run needs beside is in the XComs ``libraries`` and ``spark_conf``."""
-        job = programs.job(self.activity.type, properties, programs.Source(self.place.programs, self._named))
         for key in ("libraries", "spark_conf"):
             context["ti"].xcom_push(key=key, value=getattr(job, key))
         return job.program

@@ -10,6 +10,7 @@ from typing import Any
 from airflow_ml_provider.adf.graph import Activity
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
+from airflow_ml_provider.operators.adf.secrecy import hide, is_secure
 from airflow_ml_provider.operators.adf.view import RETURN_VALUE, View
 
 _POLL = 2.0
@@ -38,7 +39,14 @@ class Call:
     def __call__(self, name: str, default: Any = None) -> Any:
         """The value of a type property, ``default`` when it is missing."""
         raw = pick(self.activity.type_properties, name)
-        return default if raw is None else self.view.resolve(raw)
+        return default if raw is None else self.resolve(raw)
+
+    def resolve(self, raw: Any) -> Any:
+        """The value of a part of a property; that of a secure input is masked in the logs from now on."""
+        found = self.view.resolve(raw)
+        if self.activity.policy.secure_input:
+            hide(found)
+        return found
 
     def required(self, name: str) -> Any:
         """The value of a type property; :class:`SpecError` when it is missing."""
@@ -75,9 +83,9 @@ def set_variable(call: Call) -> Any:
     name, value = str(call.required("variableName")), pick(call.activity.type_properties, "value")
     if name.casefold() == RETURN_VALUE.casefold():
         returned = {str(pick(one, "key")): _returned(call, pick(one, "value")) for one in value or ()}
-        call.view.change(RETURN_VALUE, {"value": returned})
+        call.view.change(RETURN_VALUE, {"value": returned}, secure=is_secure(call.activity))
         return {"name": name, "value": returned}
-    return _change(call, name, "value", call.view.resolve(value))
+    return _change(call, name, "value", call.resolve(value))
 
 
 def append_variable(call: Call) -> Any:
@@ -91,7 +99,7 @@ def _change(call: Call, name: str, how: str, value: Any) -> dict[str, Any]:
         raise SpecError(f"activity {call.activity.name!r}: variableName: got {name!r}: takes {', '.join(declared) or 'none'}")
     if how == "append" and declared[known].type.casefold() != "array":
         raise SpecError(f"activity {call.activity.name!r}: variable {known!r} is a {declared[known].type}: takes an Array")
-    call.view.change(known, {how: value})
+    call.view.change(known, {how: value}, secure=is_secure(call.activity))
     return {"name": known, "value": value}
 
 

@@ -3,83 +3,130 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
+from airflow_ml_provider.adf.datasets import Way, by_rows, way
 from airflow_ml_provider.adf.durations import seconds_of
+from airflow_ml_provider.adf.formats import suffix
 from airflow_ml_provider.adf.reading import pick
+from airflow_ml_provider.adf.translators import columns
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
+from airflow_ml_provider.filesystems.copying import Copier
+from airflow_ml_provider.filesystems.mount import MountFileSystem
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
-from airflow_ml_provider.operators.adf.places import Store, dataset_place
+from airflow_ml_provider.operators.adf.downloads import download
+from airflow_ml_provider.operators.adf.loading import load
+from airflow_ml_provider.operators.adf.places import Store, dataset_of, dataset_place
+from airflow_ml_provider.operators.adf.rows import Row, of_files, shaped, to_file
+from airflow_ml_provider.operators.adf.selecting import SCHEME, Selection, select
 from airflow_ml_provider.operators.adf.tables import hook_of, rows_of
 
-_SCHEME = "mount://"
 _LONGEST = 7 * 24 * 3600.0
-_BINARY = "binary"
+_HIERARCHIES = ("", "preservehierarchy", "flattenhierarchy")
 
 
-def copy(call: Call) -> Any:
-    """Files to files of the same format, byte for byte; rows of a database to another table. Anything between is refused."""
+def ends_of(call: Call) -> tuple[Store, Store, Way]:
+    """The source and the sink of a Copy, and the way from one to the other."""
     activity = call.activity
     if not activity.inputs or not activity.outputs:
         raise SpecError(f"activity {activity.name!r}: inputs, outputs: takes a dataset each")
-    source, sink = dataset_place(call, activity.inputs[0]), dataset_place(call, activity.outputs[0])
-    if source.is_file and sink.is_file:
+    one, other = activity.inputs[0], activity.outputs[0]
+    found = way(activity, dataset_of(call, one), dataset_of(call, other))
+    return dataset_place(call, one), dataset_place(call, other), found
+
+
+def copy(call: Call) -> Any:
+    """Files as they are, or rows between files and tables. What Spark converts has tasks of its own, but in a loop that is one task:
+    there, rows are converted one by one.
+    """
+    source, sink, found = ends_of(call)
+    if found is Way.BYTES:
         return _files(call, source, sink)
-    if not source.is_file and not sink.is_file:
+    if found is Way.DOWNLOAD:
+        return download(call, source, sink)
+    if found is Way.ROWS or by_rows(source.kind, sink.kind):
         return _rows(call, source, sink)
-    fix = "register an operator for Copy, or load with a Spark program"
-    raise ConfigurationError(f"activity {activity.name!r}: a Copy between {source.kind} and {sink.kind} does not run here: {fix}")
+    fix = "take it out of the Until, the sequential or the inner ForEach"
+    raise ConfigurationError(f"activity {call.activity.name!r}: from {source.kind} to {sink.kind} takes a cluster: {fix}")
 
 
 def _files(call: Call, source: Store, sink: Store) -> dict[str, Any]:
-    from airflow_ml_provider.filesystems.copying import Copier
-    from airflow_ml_provider.filesystems.mount import MountFileSystem
-
-    if source.kind != sink.kind and _BINARY not in (source.kind, sink.kind):
-        fix = "give both datasets one format, or convert with a Spark program"
-        raise ConfigurationError(f"activity {call.activity.name!r}: from {source.kind} to {sink.kind} does not run here: {fix}")
+    settings = pick(call("source", {}), "storeSettings") or {}
+    chosen = select(source, settings)
+    if not chosen.files:
+        raise ActivityFailed(f"activity {call.activity.name!r}: there is no file {source.path}", "2200")
     copier = Copier(MountFileSystem(), True, True, 8)
-    done = list(copier.copy(source.path.removeprefix(_SCHEME), sink.path.removeprefix(_SCHEME)))
+    done = list(copier.copy_each(_targets(call, chosen, sink)))
+    if pick(settings, "deleteFilesAfterCompletion"):
+        for file in chosen.files:
+            copier.filesystem.rm(file)
     size = sum(one.size for one in done)
     return {"filesRead": len(done), "filesWritten": len(done), "dataRead": size, "dataWritten": size}
 
 
+def _targets(call: Call, chosen: Selection, sink: Store) -> dict[str, str]:
+    """The copy's path for each file: the sink's file, or below the sink's folder as the files lie below theirs."""
+    behavior = str(pick(pick(call("sink", {}), "storeSettings") or {}, "copyBehavior") or "").casefold()
+    if behavior not in _HIERARCHIES:
+        fix = "takes PreserveHierarchy or FlattenHierarchy for files that are copied as they are"
+        raise SpecError(f"activity {call.activity.name!r}: copyBehavior: got {behavior!r}: {fix}")
+    target = sink.path.removeprefix(SCHEME)
+    if sink.file_name and len(chosen.files) == 1:
+        return {chosen.files[0]: target}
+    if sink.file_name:
+        raise SpecError(f"dataset {sink.name!r}: fileName: got {len(chosen.files)} files for one: leave it out")
+    flat = behavior == "flattenhierarchy"
+    return {one: f"{target}/{one.rpartition('/')[2] if flat else one[len(chosen.base) :].lstrip('/')}" for one in chosen.files}
+
+
 def _rows(call: Call, source: Store, sink: Store) -> dict[str, Any]:
-    rows = rows_of(call, source, call("source", {}))
-    hook = hook_of(sink.conn_id)
-    if not sink.table:
-        raise SpecError(f"dataset {sink.name!r}: table: is required for a Copy to it")
-    if before := pick(call("sink", {}), "preCopyScript"):
-        hook.run(str(before), autocommit=True)
-    if rows:
-        hook.insert_rows(sink.table, [list(row.values()) for row in rows], target_fields=list(rows[0]))
-    return {"rowsRead": len(rows), "rowsCopied": len(rows)}
+    asked, sent = call("source", {}), call("sink", {})
+    rows = shaped(_read(call, source, asked), columns(call("translator")), more_columns(asked))
+    if sink.is_file:
+        settings = pick(sent, "formatSettings") or {}
+        name = "" if sink.file_name else f"/{call.activity.name}{suffix(sink.kind, settings)}"
+        count = to_file(sink, sink.path.removeprefix(SCHEME) + name, rows, settings)
+    else:
+        count = load(hook_of(sink.conn_id), sink, rows, sent)
+    return {"rowsRead": count, "rowsCopied": count}
+
+
+def _read(call: Call, source: Store, asked: Mapping[str, Any]) -> Any:
+    if not source.is_file:
+        return rows_of(call, source, asked)
+    chosen = select(source, pick(asked, "storeSettings") or {})
+    if not chosen.files:
+        raise ActivityFailed(f"activity {call.activity.name!r}: there is no file {source.path}", "2200")
+    return of_files(source, chosen.files, pick(asked, "formatSettings") or {})
+
+
+def more_columns(asked: Mapping[str, Any]) -> Row:
+    """``additionalColumns`` with one value each; :class:`SpecError` for those that are computed."""
+    found = {str(pick(one, "name")): pick(one, "value") for one in pick(asked, "additionalColumns") or ()}
+    if computed := [value for value in found.values() if str(value).startswith("$$")]:
+        raise SpecError(f"source.additionalColumns: got {computed[0]!r}: takes a value")
+    return found
 
 
 def delete(call: Call) -> Any:
-    """Delete a file, or a folder's files; nothing happens when it is not there."""
+    """Delete a file, or what its settings choose in a folder; a folder with all that is in it goes itself."""
     place = dataset_place(call, pick(call.activity.type_properties, "dataset"))
-    path = _object(place)
-    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else []
-    for one in files:
-        one.unlink()
-    return {"filesDeleted": len(files)}
+    settings = call("storeSettings", {})
+    chosen, filesystem = select(place, settings, recursive=bool(call("recursive", False))), MountFileSystem()
+    for one in chosen.files:
+        filesystem.rm(one)
+    _forget_empty(place, settings, filesystem)
+    return {"filesDeleted": len(chosen.files)}
 
 
-def get_metadata(call: Call) -> Any:
-    """The asked-for facts of a file or a folder."""
-    place = dataset_place(call, pick(call.activity.type_properties, "dataset"))
-    path = _object(place)
-    wanted = [str(field) for field in call("fieldList", [])]
-    if not path.exists():
-        if "exists" in wanted:
-            return {"exists": False}
-        raise ActivityFailed(f"activity {call.activity.name!r}: {place.path} does not exist", "2011")
-    unknown = [field for field in wanted if field not in _FACTS]
-    if unknown:
-        raise SpecError(f"activity {call.activity.name!r}: fieldList: got {unknown[0]!r}: takes {', '.join(_FACTS)}")
-    return {field: _FACTS[field](path) for field in wanted}
+def _forget_empty(place: Store, settings: Mapping[str, Any], filesystem: MountFileSystem) -> None:
+    """Remove a folder of a file system that is empty now; object storage has none."""
+    path = place.path.removeprefix(SCHEME)
+    wild = pick(settings, "wildcardFileName") or pick(settings, "wildcardFolderPath")
+    filesystem.invalidate_cache()
+    if "/" in path and not wild and filesystem.isdir(path) and not filesystem.find(path):
+        filesystem.rm(path, recursive=True)
 
 
 def validation(call: Call) -> Any:
@@ -104,21 +151,3 @@ def _object(place: Store) -> Any:
     from airflow.sdk import ObjectStoragePath
 
     return ObjectStoragePath(place.path)
-
-
-def _changed(path: Any) -> str:
-    return datetime.fromtimestamp(float(path.stat().st_mtime), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _children(path: Any) -> list[dict[str, str]]:
-    return [{"name": one.name, "type": "Folder" if one.is_dir() else "File"} for one in sorted(path.iterdir(), key=str)]
-
-
-_FACTS = {
-    "exists": lambda path: True,
-    "itemName": lambda path: path.name,
-    "itemType": lambda path: "Folder" if path.is_dir() else "File",
-    "size": lambda path: path.stat().st_size,
-    "lastModified": _changed,
-    "childItems": _children,
-}

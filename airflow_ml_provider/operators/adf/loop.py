@@ -15,6 +15,7 @@ from airflow_ml_provider.core.errors import ProviderError
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of, truth
 from airflow_ml_provider.operators.adf.records import error_of, record
+from airflow_ml_provider.operators.adf.secrecy import is_secure, told_of
 
 _WEEK = 7 * 24 * 3600.0
 
@@ -44,7 +45,9 @@ def run_inside(call: Call, activities: Sequence[Activity]) -> None:
         call.log.info("%s: %s", " / ".join(activity.path), found["status"])
     if semantics.verdict(activities, statuses) is Condition.FAILED:
         failed = [name for name, status in statuses.items() if status is Condition.FAILED]
-        messages = "; ".join(f"{name}: {call.view.record(name)['error'].get('message', '')}" for name in failed)
+        secure = {one.name for one in activities if is_secure(one)}
+        errors = {name: "" if name in secure else call.view.record(name)["error"].get("message", "") for name in failed}
+        messages = "; ".join(f"{name}: {message}" for name, message in errors.items())
         raise ActivityFailed(f"activity {call.activity.name!r}: its inside failed ({messages})")
 
 
@@ -59,10 +62,10 @@ def _one(call: Call) -> dict[str, Any]:
             output = run_container(call) if activity.branches else action_of(activity)(call)
             return record(Condition.SUCCEEDED, output=output, secure=bool(policy.secure_output))
         except ProviderError as error:
-            call.log.warning("%s failed: %s", activity.name, error)
+            call.log.warning("%s", told_of(activity) if is_secure(activity) else f"{activity.name} failed: {error}")
             failure = error_of(error)
         except Exception as error:
-            call.log.warning("%s failed", activity.name, exc_info=True)
+            call.log.warning("%s failed", activity.name, exc_info=not is_secure(activity))
             failure = error_of(error)
         if left:
             time.sleep(float(call.view.resolve(policy.retry_interval) or 0))

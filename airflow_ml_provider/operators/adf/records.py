@@ -7,16 +7,15 @@ time append without losing anything.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_ml_provider.adf.graph import Condition
+from airflow_ml_provider.operators.adf.secrecy import SEALED, seal, unseal
 
 RECORD = "adf_record"
 EVENTS = "adf_events"
-_SEALED = "sealed"
 _OF_STATE = {
     "success": Condition.SUCCEEDED,
     "failed": Condition.FAILED,
@@ -35,14 +34,14 @@ def record(
 ) -> dict[str, Any]:
     """An activity's end, as :func:`opened` takes it. A secure output is sealed with Airflow's Fernet key."""
     found = {"output": output if output is not None else {}, "error": dict(error or {})}
-    return {"status": str(status), **({_SEALED: _seal(found)} if secure else found)}
+    return {"status": str(status), **({SEALED: seal(found)} if secure else found)}
 
 
 def opened(found: Mapping[str, Any] | None) -> dict[str, Any]:
     """``{"status", "output", "error"}`` of a record."""
     if not found:
         return {}
-    return {"status": found["status"], **_unseal(found[_SEALED])} if _SEALED in found else dict(found)
+    return {"status": found["status"], **unseal(found[SEALED])} if SEALED in found else dict(found)
 
 
 def error_of(error: BaseException) -> dict[str, str]:
@@ -54,7 +53,8 @@ def error_of(error: BaseException) -> dict[str, str]:
 def fold(events: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The variables' values after the events."""
     found = dict(defaults)
-    for event in sorted(events, key=lambda event: (event["at"], event["by"])):
+    for told in sorted(events, key=lambda event: (event["at"], event["by"])):
+        event = {**told, **unseal(told[SEALED])} if SEALED in told else told
         if "append" in event:
             found[event["name"]] = [*(found.get(event["name"]) or []), event["append"]]
         else:
@@ -65,23 +65,3 @@ def fold(events: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]) -> di
 def stamp(seen: Iterable[Mapping[str, Any]]) -> int:
     """The time in nanoseconds, or later when that is not later than all that was seen."""
     return max(time.time_ns(), 1 + max((event["at"] for event in seen), default=0))
-
-
-def _seal(value: Any) -> str:
-    return str(_fernet().encrypt(json.dumps(value, default=str).encode()).decode())
-
-
-def _unseal(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(_fernet().decrypt(text.encode()))
-    return found
-
-
-def _fernet() -> Any:
-    from airflow.models.crypto import get_fernet
-
-    from airflow_ml_provider.core.errors import ConfigurationError
-
-    found = get_fernet()
-    if not found.is_encrypted:
-        raise ConfigurationError("secureOutput: takes a Fernet key in [core] fernet_key, which seals what must not be read")
-    return found

@@ -13,6 +13,7 @@ from airflow_ml_provider.adf.graph import Condition
 from airflow_ml_provider.adf.values import resolve
 from airflow_ml_provider.operators.adf.place import Place, Spot
 from airflow_ml_provider.operators.adf.records import EVENTS, RECORD, condition_of, fold, opened, record, stamp
+from airflow_ml_provider.operators.adf.secrecy import SEALED, seal
 
 RETURN_VALUE = "pipelineReturnValue"
 _MENTION = re.compile(r"activity\(\s*'((?:[^']|'')*)'", re.IGNORECASE)
@@ -92,9 +93,10 @@ class View:
     def variables(self) -> dict[str, Any]:
         return fold(self._all_events(), {name: one.default for name, one in self.place.pipeline.variables.items()})
 
-    def change(self, name: str, change: Mapping[str, Any]) -> None:
+    def change(self, name: str, change: Mapping[str, Any], *, secure: bool = False) -> None:
         """Set a variable or append to it; ``change`` has ``value`` or ``append``."""
-        self.events.append({"at": stamp(self._all_events()), "by": self.me, "name": name, **change})
+        told = {SEALED: seal(change)} if secure else change
+        self.events.append({"at": stamp(self._all_events()), "by": self.me, "name": name, **told})
         self.ti.xcom_push(key=EVENTS, value=self.events)
 
     def _all_events(self) -> list[dict[str, Any]]:

@@ -32,13 +32,16 @@ def pipeline(name: str, *activities: dict[str, Any], **properties: Any) -> dict[
     return {"name": name, "properties": {"activities": list(activities), **properties}}
 
 
+IN = {"referenceName": "in", "type": "DatasetReference"}
+
+
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
     inner = step("inner", "IfCondition", expression={"value": "@bool(1)", "type": "Expression"}, ifTrueActivities=[step("deep")])
     documents = {
         "pipeline/main.json": pipeline(
             "main",
-            {**step("copy", "Copy"), "Policy": {"Retry": 2, "SecureInput": True}, "inputs": [{"referenceName": "in"}]},
+            {**step("copy", "Copy"), "Policy": {"Retry": 2, "SecureInput": True}, "inputs": [IN], "outputs": [IN]},
             step("each", "ForEach", {"copy": ["Succeeded", "skipped"]}, items="@json('[]')", activities=[inner]),
             {**step("off", "ExecuteDataFlow"), "state": "Inactive", "onInactiveMarkAs": "Failed"},
             parameters={"day": {"type": "string"}, "n": {"type": "int", "defaultValue": 3}},
@@ -51,7 +54,10 @@ def export(tmp_path: Path) -> Path:
         ),
         "pipeline/circle.json": pipeline("circle", step("a", after={"b": []}), step("b", after={"a": []})),
         "pipeline/old.json": pipeline("old", WAIT, start="2016-01-01", end="2017-01-01"),
-        "dataset/in.json": {"name": "in", "properties": {"type": "Json", "linkedServiceName": {"referenceName": "store"}}},
+        "dataset/in.json": {
+            "name": "in",
+            "properties": {"type": "Json", "linkedServiceName": {"referenceName": "store"}, "typeProperties": {"location": {}}},
+        },
         "linkedService/store.json": {"name": "store", "properties": {"type": "AzureBlobFS", "typeProperties": {}}},
         "trigger/daily.json": {"name": "daily", "properties": {"type": "ScheduleTrigger", "pipelines": []}},
         "factory/f.json": {"name": "f", "properties": {"globalParameters": {"env": {"type": "string", "value": "dev"}}}},

@@ -1,0 +1,194 @@
+"""Rows of files and tables, one after the other: no more than a batch of them is ever in memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain, islice
+from typing import Any
+
+from airflow_ml_provider.adf.formats import Dialect, codec_of, dialect
+from airflow_ml_provider.adf.reading import pick
+from airflow_ml_provider.adf.translators import Column
+from airflow_ml_provider.core.errors import ConfigurationError, SpecError
+from airflow_ml_provider.filesystems.mount import MountFileSystem
+from airflow_ml_provider.operators.adf.places import Store
+from airflow_ml_provider.operators.adf.plain import plain
+
+Row = dict[str, Any]
+BATCH = 5000
+_CODECS = {"": None, "none": None, "gzip": "gzip", "bzip2": "bz2"}
+
+
+def of_files(place: Store, files: Sequence[str], settings: Mapping[str, Any]) -> Iterator[Row]:
+    """The rows of files of one dataset; values of delimited text are texts, or None.
+
+    :param files: without their scheme.
+    :param settings: ``formatSettings``.
+    """
+    if place.kind not in _READERS:
+        raise SpecError(f"dataset {place.name!r}: {place.kind}: rows are read of {', '.join(_READERS)} files")
+    for file in files:
+        yield from _READERS[place.kind](place, file, settings)
+
+
+def to_file(place: Store, path: str, rows: Iterable[Row], settings: Mapping[str, Any]) -> int:
+    """Write a file of a dataset's format, and return how many rows it has. It is there only once it is whole."""
+    if place.kind not in _WRITERS:
+        raise SpecError(f"dataset {place.name!r}: {place.kind}: rows are written to {', '.join(_WRITERS)} files")
+    MountFileSystem().makedirs(path.rpartition("/")[0], exist_ok=True)
+    return _WRITERS[place.kind](place, path, iter(rows), settings)
+
+
+def of_query(hook: Any, text: str, values: Sequence[Any] = ()) -> Iterator[Row]:
+    """The rows of a query, as JSON has values, fetched as they are asked for."""
+    with closing(hook.get_conn()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(text, tuple(values)) if values else cursor.execute(text)
+        names = [column[0] for column in cursor.description or ()]
+        while names and (batch := cursor.fetchmany(BATCH)):
+            yield from (dict(zip(names, row, strict=True)) for row in batch)
+
+
+def shaped(rows: Iterable[Row], columns: Sequence[Column], more: Mapping[str, Any]) -> Iterator[Row]:
+    """The rows with the columns that a translator names, all where it names none, and more with one value each."""
+    for row in rows:
+        try:
+            kept = {one.sink: row[one.source] for one in columns} if columns else row
+        except KeyError as error:
+            raise SpecError(f"translator.mappings: got the column {error}: takes {', '.join(map(repr, row))}") from None
+        yield {**kept, **more}
+
+
+def _delimited(place: Store, file: str, settings: Mapping[str, Any]) -> Iterator[Row]:
+    asked = dialect(place.properties, settings)
+    with _text(place, file, asked) as stream:
+        for _ in range(asked.skip):
+            stream.readline()
+        lines = csv.reader(stream, **_csv(asked))
+        names = next(lines, []) if asked.header else None
+        for line in lines:
+            if line:
+                known = names or [f"Prop_{number}" for number in range(len(line))]
+                yield dict(zip(known, (None if value == asked.null else value for value in line), strict=False))
+
+
+def _csv(asked: Dialect) -> dict[str, Any]:
+    doubled = asked.escape in ("", asked.quote)
+    quoting = (csv.QUOTE_ALL if asked.quote_all else csv.QUOTE_MINIMAL) if asked.quote else csv.QUOTE_NONE
+    return {
+        "delimiter": asked.delimiter,
+        "quotechar": asked.quote or None,
+        "escapechar": None if doubled else asked.escape,
+        "doublequote": doubled,
+        "quoting": quoting,
+    }
+
+
+def _json(place: Store, file: str, settings: Mapping[str, Any]) -> Iterator[Row]:
+    """Objects one to a line, one after the other, or in a list."""
+    with _text(place, file, Dialect(encoding=str(pick(place.properties, "encodingName") or "utf-8"))) as stream:
+        first = stream.readline()
+        try:
+            found = json.loads(first) if first.strip() else None
+        except ValueError:
+            found = None
+        if isinstance(found, dict):
+            yield from (json.loads(line) for line in chain([first], stream) if line.strip())
+            return
+        yield from _documents(first + stream.read())
+
+
+def _documents(text: str) -> Iterator[Row]:
+    decoder, at = json.JSONDecoder(), 0
+    text = text.strip().lstrip("\ufeff")
+    while at < len(text):
+        found, at = decoder.raw_decode(text, at)
+        yield from found if isinstance(found, list) else [found]
+        while at < len(text) and text[at].isspace():
+            at += 1
+
+
+def _columnar(place: Store, file: str, settings: Mapping[str, Any]) -> Iterator[Row]:
+    with MountFileSystem().open(file, "rb") as stream:
+        if place.kind == "parquet":
+            batches = arrow("parquet").ParquetFile(stream).iter_batches(BATCH)
+        else:
+            table = arrow("orc").ORCFile(stream)
+            batches = (table.read_stripe(number) for number in range(table.nstripes))
+        for batch in batches:
+            yield from batch.to_pylist()
+
+
+def _write_delimited(place: Store, path: str, rows: Iterator[Row], settings: Mapping[str, Any]) -> int:
+    asked = dialect(place.properties, settings)
+    with _text(place, path, asked, "wb") as stream:
+        writer, count = csv.writer(stream, lineterminator=asked.line, **_csv(asked)), 0
+        for row in rows:
+            if not count and asked.header:
+                writer.writerow(row)
+            writer.writerow([asked.null if value is None else plain(value) for value in row.values()])
+            count += 1
+    return count
+
+
+def _write_json(place: Store, path: str, rows: Iterator[Row], settings: Mapping[str, Any]) -> int:
+    listed = str(pick(settings, "filePattern") or "").casefold() == "arrayofobjects"
+    with _text(place, path, Dialect(), "wb") as stream:
+        count = 0
+        for row in rows:
+            stream.write(("[" if not count else ",\n") if listed else "")
+            stream.write(json.dumps({name: plain(value) for name, value in row.items()}) + ("" if listed else "\n"))
+            count += 1
+        stream.write(("]" if count else "[]") if listed else "")
+    return count
+
+
+def _write_parquet(place: Store, path: str, rows: Iterator[Row], settings: Mapping[str, Any]) -> int:
+    """The first batch's types are the file's; a column that is empty in it is text."""
+    pyarrow, parquet, count = arrow(), arrow("parquet"), 0
+    first = pyarrow.Table.from_pylist(list(islice(rows, BATCH)))
+    types = [(one.name, pyarrow.string() if pyarrow.types.is_null(one.type) else one.type) for one in first.schema]
+    schema = pyarrow.schema(types)
+    codec = codec_of("parquet", place.properties) or "snappy"
+    with MountFileSystem().open(path, "wb") as stream, parquet.ParquetWriter(stream, schema, compression=codec) as writer:
+        table = first.cast(schema)
+        while table.num_rows:
+            writer.write_table(table)
+            count += table.num_rows
+            table = pyarrow.Table.from_pylist(list(islice(rows, BATCH)), schema=schema)
+    return count
+
+
+def arrow(module: str = "") -> Any:
+    """PyArrow, or one of its modules; :class:`ConfigurationError` where it is missing."""
+    from importlib import import_module
+
+    try:
+        return import_module(f"pyarrow.{module}" if module else "pyarrow")
+    except ImportError as error:
+        fix = 'pip install "airflow-ml-provider[local]"'
+        raise ConfigurationError(f"columnar files need pyarrow on the worker ({error}): {fix}") from error
+
+
+@contextmanager
+def _text(place: Store, path: str, asked: Dialect, mode: str = "rb") -> Iterator[Any]:
+    """A file as text, unpacked and packed as its dataset says."""
+    codec = codec_of(place.kind, place.properties)
+    if codec not in _CODECS:
+        raise SpecError(f"dataset {place.name!r}: compression: got {codec!r}: takes gzip, bzip2 or none for rows of text")
+    with MountFileSystem().open(path, mode, compression=_CODECS[codec]) as raw:
+        stream = io.TextIOWrapper(raw, encoding=_encoding(asked.encoding, mode), newline="")
+        yield stream
+        stream.flush()
+        stream.detach()
+
+
+def _encoding(name: str, mode: str) -> str:
+    return "utf-8-sig" if name.casefold() in ("utf-8", "utf8") and mode == "rb" else name
+
+
+_READERS = {"delimitedtext": _delimited, "json": _json, "parquet": _columnar, "orc": _columnar}
+_WRITERS = {"delimitedtext": _write_delimited, "json": _write_json, "parquet": _write_parquet}
