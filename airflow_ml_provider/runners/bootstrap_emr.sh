@@ -1,11 +1,12 @@
 #!/bin/bash
 # A bootstrap action of EMR: libraries on every machine, accelerators for YARN, and an end on the day that max_lifetime set.
 set -euo pipefail
-lifetime='' gpus='' libraries=() here=$(mktemp -d)
+lifetime='' gpus='' python=3 libraries=() here=$(mktemp -d)
 while [ $# -gt 0 ]; do
     case "$1" in
         --lifetime) lifetime="$2"; shift 2 ;;
         --gpus) gpus=yes; shift ;;
+        --python) python="$2"; shift 2 ;;
         --pip) libraries+=("$2"); shift 2 ;;
         --index) libraries+=(--extra-index-url "$2"); shift 2 ;;
         --wheel) aws s3 cp --quiet "$2" "$here/"; libraries+=("$here/${2##*/}"); shift 2 ;;
@@ -14,7 +15,9 @@ while [ $# -gt 0 ]; do
     esac
 done
 if [ ${#libraries[@]} -gt 0 ]; then
-    sudo python3 -m pip install --quiet "${libraries[@]}"
+    # that of PySpark, which need not be the machine's own
+    "python$python" -m pip --version >/dev/null 2>&1 || sudo "python$python" -m ensurepip
+    sudo "python$python" -m pip install --quiet "${libraries[@]}"
 fi
 if [ -n "$gpus" ]; then
     sudo mkdir -p /spark-rapids-cgroup/devices

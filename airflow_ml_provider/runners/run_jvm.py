@@ -74,11 +74,16 @@ def run_scala(gateway: Any, source: str, args: Sequence[str]) -> None:
     """Compile it, put it where driver and executors find it, and call its ``main``."""
     text, main_class = wrapped(source)
     with tempfile.TemporaryDirectory(prefix="scala-") as folder:
-        jar = compiled(gateway, text, Path(folder))
-        gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader().addURL(gateway.jvm.java.net.URL(jar.as_uri()))
-        before = gateway.jvm.java.lang.System.getProperty("spark.jars")
-        gateway.jvm.java.lang.System.setProperty("spark.jars", ",".join(filter(None, (before, str(jar)))))
+        add(gateway, compiled(gateway, text, Path(folder)))
         call_main(gateway, main_class, args)
+
+
+def add(gateway: Any, jar: Path) -> None:
+    """Put a jar where the driver finds it, and executors once there is a context."""
+    jvm = gateway.jvm
+    jvm.java.lang.Thread.currentThread().getContextClassLoader().addURL(jvm.java.net.URL(jar.as_uri()))
+    before = jvm.java.lang.System.getProperty("spark.jars")
+    jvm.java.lang.System.setProperty("spark.jars", ",".join(filter(None, (before, str(jar)))))
 
 
 def _array(gateway: Any, texts: Sequence[str]) -> Any:

@@ -7,16 +7,21 @@ argument. It runs on Python 3.9, which EMR 7 brings.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 _LARGEST_RESULT = 16 << 20
+_REDACTION = "(?i)secret|password|token|access[.]?key"
 
 
 class Folder:
@@ -26,6 +31,10 @@ class Folder:
         """The content; :class:`FileNotFoundError` when there is none."""
         return _path(uri).read_bytes()
 
+    def fetch(self, uri: str, path: Path) -> None:
+        """Copy the file to this path; :class:`FileNotFoundError` when there is none."""
+        shutil.copyfile(_path(uri), path)
+
     def write(self, uri: str, data: bytes) -> None:
         """Store the content."""
         _path(uri).write_bytes(data)
@@ -34,10 +43,18 @@ class Folder:
         """Remove the file."""
         _path(uri).unlink(missing_ok=True)
 
-    def set_properties(self, properties: dict[str, str]) -> None:
+    def hide(self, properties: dict[str, str]) -> None:
         """Refuse them: there is no driver here."""
         if properties:
             raise RuntimeError("Spark properties need a driver: start this with spark-submit")
+
+    def add_jars(self, jars: list[str], cluster: dict[str, Any], scratch: Path) -> None:
+        """Refuse them: there is no driver here."""
+        if jars or cluster["classes"]:
+            raise RuntimeError("JARs need a driver: start this with spark-submit")
+
+    def add_archives(self, archives: list[Path]) -> None:
+        """Nothing to do: there are no executors here."""
 
 
 class Hadoop:
@@ -62,6 +79,13 @@ class Hadoop:
         finally:
             stream.close()
 
+    def fetch(self, uri: str, path: Path) -> None:
+        """Copy the file to this path; :class:`FileNotFoundError` when there is none."""
+        system, place = self._at(uri)
+        if not system.exists(place):
+            raise FileNotFoundError(uri)
+        system.copyToLocalFile(False, place, self.jvm.org.apache.hadoop.fs.Path(path.as_uri()), True)
+
     def write(self, uri: str, data: bytes) -> None:
         """Store the content."""
         system, path = self._at(uri)
@@ -76,10 +100,52 @@ class Hadoop:
         system, path = self._at(uri)
         system.delete(path, False)
 
-    def set_properties(self, properties: dict[str, str]) -> None:
-        """Give Spark properties to the context that the program will make."""
+    def hide(self, properties: dict[str, str]) -> None:
+        """Give secret Spark properties to the context that the program will make; its pages and logs never show them."""
+        names = "".join(f"|^{re.escape(key)}$" for key in sorted(properties))
         for key, value in properties.items():
-            self.jvm.java.lang.System.setProperty(key, value)
+            self._set(key, value)
+        if names:
+            self._set("spark.redaction.regex", f"{self._get('spark.redaction.regex') or _REDACTION}{names}")
+
+    def add_jars(self, jars: list[str], cluster: dict[str, Any], scratch: Path) -> None:
+        """Put JARs where driver and executors find them, with the classes of mounts where the cluster needs these."""
+        if not jars and not cluster["classes"]:
+            return
+        from pyspark import java_gateway
+
+        launch: Any = java_gateway.launch_gateway
+        _fetched(self, cluster["jvm"], scratch)
+        sys.path.insert(0, str(scratch))
+        tool, gateway = importlib.import_module("run_jvm"), launch()
+        if cluster["classes"]:
+            tool.add(gateway, self._classes(tool, gateway, cluster, scratch))
+        for place, uri in enumerate(jars):
+            tool.add(gateway, _fetched(self, uri, scratch / f"jar{place}"))
+
+    def add_archives(self, archives: list[Path]) -> None:
+        """Have executors unpack archives of Python packages, each under its own name, and find them there."""
+        if archives:
+            names = [path.stem for path in archives]
+            self._set("spark.archives", _joined(",", self._get("spark.archives"), *(f"{path}#{path.stem}" for path in archives)))
+            self._set("spark.executorEnv.PYTHONPATH", _joined(":", *names, self._get("spark.executorEnv.PYTHONPATH")))
+
+    def _classes(self, tool: Any, gateway: Any, cluster: dict[str, Any], scratch: Path) -> Path:
+        """The classes of mounts as a JAR, compiled by the first job for the Spark that is here, and kept for the others."""
+        try:
+            return _fetched(self, cluster["compiled"], scratch / "classes")
+        except FileNotFoundError:
+            source = _fetched(self, cluster["classes"], scratch / "classes").read_text(encoding="utf-8")
+            jar: Path = tool.compiled(gateway, source, scratch / "classes")
+            self.write(cluster["compiled"], jar.read_bytes())
+            return jar
+
+    def _get(self, key: str) -> str | None:
+        found: str | None = self.jvm.java.lang.System.getProperty(key)
+        return found
+
+    def _set(self, key: str, value: str) -> None:
+        self.jvm.java.lang.System.setProperty(key, value)
 
     def _at(self, uri: str) -> Any:
         path = self.jvm.org.apache.hadoop.fs.Path(uri)
@@ -102,8 +168,9 @@ def run(folder: str) -> int:
 
 def _run_program(files: Any, job: dict[str, Any], scratch: Path) -> tuple[int, str]:
     """The program's exit code, and its last error."""
-    files.set_properties(_secrets(files, job["properties"]))
+    files.hide(_secrets(files, job["properties"]))
     secrets = _secrets(files, job["secrets"], once=True)
+    packages = _add_libraries(files, job, scratch)
     runner, program = (_fetched(files, job[name], scratch) for name in ("runner", "program"))
     work = scratch / "work"
     work.mkdir()
@@ -112,7 +179,7 @@ def _run_program(files: Any, job: dict[str, Any], scratch: Path) -> tuple[int, s
     told = {"AIRFLOW_ML_RESULT": str(scratch / "result.json"), "AIRFLOW_ML_ERROR": str(scratch / "error.json")}
     process = subprocess.Popen(
         [sys.executable, str(runner), str(program), *job["args"]],
-        env={"PYTHONUNBUFFERED": "1", **os.environ, **job["env"], **secrets, **told},
+        env={"PYTHONUNBUFFERED": "1", **os.environ, **packages, **job["env"], **secrets, **told},
         cwd=work,
         start_new_session=True,
     )
@@ -123,6 +190,25 @@ def _run_program(files: Any, job: dict[str, Any], scratch: Path) -> tuple[int, s
         _end(process)
         return 1, f"the timeout of {job['timeout']:g} s has passed"
     return code, _error(scratch / "error.json", code)
+
+
+def _add_libraries(files: Any, job: dict[str, Any], scratch: Path) -> dict[str, str]:
+    """Put the job's and the cluster's libraries where they are found; the variables of the program for these."""
+    cluster = json.loads(files.read(job["cluster"]))
+    files.add_jars(job["jars"], cluster, scratch)
+    archives = []
+    for place, uri in enumerate((*job["archives"], *cluster["archives"])):
+        fetched = _fetched(files, uri, scratch / f"archive{place}")
+        archives.append(fetched.rename(fetched.with_name(f"packages{place}.zip")))
+        with zipfile.ZipFile(archives[-1]) as archive:
+            archive.extractall(archives[-1].with_suffix(""))
+    files.add_archives(archives)
+    paths = [str(path.with_suffix("")) for path in archives]
+    return {"PYTHONPATH": _joined(":", *paths, os.environ.get("PYTHONPATH"))} if paths else {}
+
+
+def _joined(mark: str, *texts: str | None) -> str:
+    return mark.join(filter(None, texts))
 
 
 def _secrets(files: Any, uri: str | None, *, once: bool = False) -> dict[str, str]:
@@ -141,9 +227,11 @@ def _secrets(files: Any, uri: str | None, *, once: bool = False) -> dict[str, st
     return found
 
 
-def _fetched(files: Any, uri: str, scratch: Path) -> Path:
-    path = scratch / uri.rpartition("/")[2]
-    path.write_bytes(files.read(uri))
+def _fetched(files: Any, uri: str, folder: Path) -> Path:
+    """A file of the staging area, in a folder here; :class:`FileNotFoundError` when there is none."""
+    folder.mkdir(exist_ok=True)
+    path = folder / uri.rpartition("/")[2]
+    files.fetch(uri, path)
     return path
 
 

@@ -14,6 +14,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -68,7 +69,10 @@ class Refused(Exception):
 
 @dataclass(eq=False)
 class Job:
-    """A step or a job run."""
+    """A step or a job run.
+
+    :param told: what it wrote to its standard error.
+    """
 
     id: str
     payload: Mapping[str, Any]
@@ -78,6 +82,7 @@ class Job:
     started: float | None = None
     ended: float | None = None
     process: subprocess.Popen[bytes] | None = None
+    told: str = ""
 
     def end(self, state: str) -> None:
         if self.state not in _ENDED:
@@ -119,16 +124,65 @@ class Cluster:
                 job.end(job_state)
 
 
+@dataclass(frozen=True)
+class Spark:
+    """A Spark on this machine for steps.
+
+    :param java_home: of its JDK.
+    :param jars: what it needs for S3.
+    :param master: as ``spark-submit`` takes it.
+    """
+
+    java_home: Path
+    jars: tuple[Path, ...]
+    master: str = "local[2]"
+
+    def step(self, services: Services, cluster: Cluster, job: Job, folder: Path) -> tuple[list[str], dict[str, str]]:
+        """The step's own command as EMR would run it, and its environment."""
+        if "HadoopJarStep" in job.payload:
+            submit = job.payload["HadoopJarStep"]["Args"]
+        else:
+            asked = job.payload["jobDriver"]["sparkSubmit"]
+            given = shlex.split(asked.get("sparkSubmitParameters", ""))
+            submit = ["spark-submit", *given, asked["entryPoint"], *asked["entryPointArguments"]]
+        (folder / "conf").mkdir()
+        lines = [f"{key} {value}\n" for key, value in self._properties(services, cluster).items()]
+        (folder / "conf" / "spark-defaults.conf").write_text("".join(lines).replace("\\", "\\\\"))
+        env = {"JAVA_HOME": str(self.java_home), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+        return [str(Path(sys.executable).with_name(submit[0])), *submit[1:]], {**env, "SPARK_CONF_DIR": str(folder / "conf")}
+
+    def _properties(self, services: Services, cluster: Cluster) -> dict[str, str]:
+        """The cluster's own, over what the machines have: S3 as their role opens it."""
+        asked = cluster.payload.get("Configurations", cluster.payload.get("runtimeConfiguration", ()))
+        given = [item for item in asked if item.get("Classification", item.get("classification")) == "spark-defaults"]
+        classes = ":".join(map(str, self.jars))
+        return {
+            "spark.master": self.master,
+            "spark.ui.enabled": "false",
+            "spark.driver.memory": "1g",
+            "spark.driver.extraClassPath": classes,
+            "spark.executor.extraClassPath": classes,
+            "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+            "spark.hadoop.fs.s3a.endpoint": services.endpoint,
+            "spark.hadoop.fs.s3a.endpoint.region": REGION,
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+            "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+            "spark.hadoop.fs.s3a.access.key": "of-the-machines-role",
+            "spark.hadoop.fs.s3a.secret.key": "of-the-machines-role",
+            **{key: value for item in given for key, value in item.get("Properties", item.get("properties")).items()},
+        }
+
+
 class Services:
     """Both control planes.
 
     :param speed: how many of the services' seconds pass in one of ours, for limits.
-    :param env: more environment of every step, such as where its Spark is.
+    :param spark: runs the steps by ``spark-submit``, with the properties of their cluster; without it their script runs alone.
     :param refuses: called with each call's name; True refuses it as throttled.
     """
 
-    def __init__(self, speed: float = 500.0, env: Mapping[str, str] | None = None) -> None:
-        self.speed, self.env = speed, dict(env or {})
+    def __init__(self, speed: float = 500.0, spark: Spark | None = None) -> None:
+        self.speed, self.spark = speed, spark
         self.refuses: Callable[[str], bool] = lambda _: False
         self.calls: Counter[str] = Counter()
         self.clusters: dict[str, Cluster] = {}
@@ -311,46 +365,49 @@ class Services:
         threading.Thread(target=self._run, args=(cluster, job, command, log, env), daemon=True).start()
 
     def _run(self, cluster: Cluster, job: Job, command: list[str], log: str, env: Mapping[str, str]) -> None:
-        """One step: copy its objects here, run it as ``spark-submit`` would, and copy back what it leaves."""
+        """One step: its objects beside it, its command run, its log and what it leaves put back."""
         with cluster.slots:
             try:
                 script, folder = (self._copied(uri) for uri in command)
-                for shared in ("files", "secrets.json"):
+                for shared in ("files", "secrets.json", "cluster.json"):
                     self._copied(f"{command[1].partition('/jobs/')[0]}/{shared}")
-                described = folder / "job.json"
-                described.write_text(described.read_text().replace("s3://", f"file://{self.root}/"))
+                for described in (folder / "job.json", folder.parents[1] / "cluster.json"):
+                    _write(described, described.read_bytes().replace(b"s3://", f"file://{self.root}/".encode()))
             except (ClientError, FileNotFoundError):  # its cluster was terminated, and its files are gone
                 return job.end(job.states[1])
             before = {path.name for path in folder.iterdir()}
-            with (folder / "stdout").open("wb") as out, self.lock:
+            asked, more = [sys.executable, str(script), f"file://{folder}"], {}
+            if self.spark:
+                asked, more = self.spark.step(self, cluster, job, folder)
+            inherited = {key: os.environ[key] for key in ("PATH", "HOME", "JDK_JAVA_OPTIONS") if key in os.environ}
+            with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err, self.lock:
                 if job.state in _ENDED:
                     return None
                 self.runs += 1
                 job.state, job.started = "RUNNING", time.time()
-                job.process = subprocess.Popen(
-                    [sys.executable, str(script), f"file://{folder}"],
-                    env={**{key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}, **self.env, **env},
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                )
+                told = err if self.spark else subprocess.STDOUT
+                job.process = subprocess.Popen(asked, env={**inherited, **more, **env}, stdout=out, stderr=told)
             code = job.process.wait()
+            job.told = (folder / "stderr").read_text(errors="replace")
             self._put(log, gzip.compress((folder / "stdout").read_bytes()))
-            if (outcome := folder / "outcome.json").exists() and cluster.state not in _GONE:
-                self._put(f"{command[1]}/outcome.json", outcome.read_bytes())
-            for name in before - {path.name for path in folder.iterdir()}:
-                self._s3().delete_object(Bucket=_bucket(command[1]), Key=f"{_key(command[1])}/{name}")
+            if not self.spark:
+                self._put_back(cluster, command[1], folder, before)
             with self.lock:
                 job.end(job.states[bool(code)])
+
+    def _put_back(self, cluster: Cluster, uri: str, folder: Path, before: set[str]) -> None:
+        """What a script without Spark, whose job is in a folder, has left there and taken away."""
+        if (outcome := folder / "outcome.json").exists() and cluster.state not in _GONE:
+            self._put(f"{uri}/outcome.json", outcome.read_bytes())
+        for name in before - {path.name for path in folder.iterdir()}:
+            self._s3().delete_object(Bucket=_bucket(uri), Key=f"{_key(uri)}/{name}")
 
     def _copied(self, uri: str) -> Path:
         """The objects at a URI or under it, as files."""
         for item in self._s3().list_objects_v2(Bucket=_bucket(uri), Prefix=_key(uri)).get("Contents", ()):
             path = self.root / _bucket(uri) / item["Key"]
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_suffix(f".{uuid.uuid4().hex}")
-                part.write_bytes(self._s3().get_object(Bucket=_bucket(uri), Key=item["Key"])["Body"].read())
-                part.replace(path)
+                _write(path, self._s3().get_object(Bucket=_bucket(uri), Key=item["Key"])["Body"].read())
         return self.root / _bucket(uri) / _key(uri)
 
     def _object(self, uri: str) -> bytes:
@@ -463,6 +520,14 @@ def _id(length: int) -> str:
 
 def _arn(cluster: Cluster) -> str:
     return f"arn:aws:emr-serverless:{REGION}:{ACCOUNT}:/applications/{cluster.id}"
+
+
+def _write(path: Path, data: bytes) -> None:
+    """At once, as others may be reading it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{uuid.uuid4().hex}")
+    part.write_bytes(data)
+    part.replace(path)
 
 
 def _bucket(uri: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from airflow_ml_provider.backends.aws import libraries
+from airflow_ml_provider.backends.aws.packages import archive
 from airflow_ml_provider.backends.aws.storage import Store
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.lowering import RUNNERS
 from airflow_ml_provider.core.spec import JobSpec, PythonCode, PythonFile
 from airflow_ml_provider.core.staging import JOB, STAGED, Place
 from airflow_ml_provider.core.state import JobState, JobStatus
@@ -34,6 +37,8 @@ def staged_job(spec: JobSpec) -> Plan:
         "program": spec.program.model_dump(mode="json"),
         "files": list(spec.files),
         "env": dict(spec.env),
+        "jars": libraries.jars(spec.libraries),
+        "packages": libraries.packages(spec.libraries),
         "timeout": spec.timeout.total_seconds() if spec.timeout else None,
     }
 
@@ -42,6 +47,7 @@ def check_job(spec: JobSpec) -> None:
     """Refuse what the service or this package sets itself."""
     problems = [f"JobSpec.spark_conf: got {key!r}: {why}" for key in spec.spark_conf if (why := _RESERVED_CONF.get(key))]
     problems += [f"JobSpec.env: got {key!r}: this provider sets it" for key in spec.env if key in _RESERVED_ENV]
+    problems += libraries.problems_of_job(spec.libraries)
     if problems:
         raise SpecError(*problems)
 
@@ -51,24 +57,53 @@ def conf_arguments(conf: Mapping[str, str]) -> list[str]:
     return [part for key, value in sorted(conf.items()) for part in ("--conf", f"{key}={value}")]
 
 
-def stage_runner(store: Store, folder: Place, secrets: Mapping[str, str]) -> None:
+def staged_cluster(*, files: Sequence[str], packages: Sequence[Plan], python: str, machine: str, classes: bool) -> Plan:
+    """What a cluster's folder will say.
+
+    :param files: that lie there as they are, under ``libraries``.
+    :param packages: of Python, which every job unpacks.
+    :param python: of PySpark on the cluster.
+    :param machine: the cluster's architecture.
+    :param classes: whether jobs need the classes of mounts.
+    """
+    return {"files": list(files), "packages": list(packages), "python": python, "machine": machine, "classes": classes}
+
+
+def stage_cluster(store: Store, folder: Place, staged: Plan, secrets: Mapping[str, str]) -> None:
     """What every job of a cluster begins with, and the Spark properties that only its jobs may see."""
     store.write(folder / "run_staged.py", Path(run_staged.__file__).read_bytes())
     if secrets:
-        store.write_json(folder / "secrets.json", secrets)
+        store.write_json(folder / "secrets.json", dict(secrets))
+    for path in staged["files"]:
+        data, name = read_file(path, "ClusterSpec.libraries")
+        store.write(folder / "libraries" / name, data)
+    classes = str(store.upload(folder, (RUNNERS / "Mounts.scala").read_bytes(), "Mounts.scala")) if staged["classes"] else None
+    described = {
+        "python": staged["python"],
+        "machine": staged["machine"],
+        "jvm": str(store.upload(folder, (RUNNERS / "run_jvm.py").read_bytes(), "run_jvm.py")),
+        "classes": classes,
+        "compiled": str(folder / "mounts.jar"),
+        "archives": _archives(store, folder, staged["packages"], staged),
+    }
+    store.write_json(folder / "cluster.json", described)
 
 
 def stage_job(store: Store, cluster: Place, job: Place, staged: Plan, secrets: Mapping[str, str]) -> None:
-    """Upload a job's program and write its folder."""
+    """Upload a job's program and libraries, and write its folder."""
     program = staged["program"]
     runner = store.upload(cluster, Path(run_python.__file__).read_bytes(), "run_python.py")
     data, name = _program_file(program)
     if secrets:
         store.write_json(job / "secrets.json", dict(secrets))
+    made_for = store.read_json(cluster / "cluster.json") if staged["packages"] else {}
     described = {
+        "cluster": str(cluster / "cluster.json"),
         "runner": str(runner),
         "program": str(store.upload(cluster, data, name)),
         "files": [str(store.upload(cluster, *read_file(path, "JobSpec.files"))) for path in staged["files"]],
+        "jars": [str(store.upload(cluster, *read_file(path, "JobSpec.libraries"))) for path in staged["jars"]],
+        "archives": _archives(store, cluster, staged["packages"], made_for),
         "args": program["args"],
         "env": staged["env"],
         "timeout": staged["timeout"],
@@ -76,6 +111,17 @@ def stage_job(store: Store, cluster: Place, job: Place, staged: Plan, secrets: M
         "secrets": str(job / "secrets.json") if secrets else None,
     }
     store.write_json(job / "job.json", described)
+
+
+def _archives(store: Store, cluster: Place, packages: Sequence[Plan], made_for: Mapping[str, Any]) -> list[str]:
+    """Where the packages lie as an archive, if there are any.
+
+    :param made_for: the ``python`` and ``machine`` of the cluster.
+    """
+    if not packages:
+        return []
+    made = archive(packages, python=made_for["python"], machine=made_for["machine"])
+    return [str(store.upload(cluster, made, "packages.zip"))]
 
 
 def folders(cluster: Place, job: Place) -> dict[str, str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import Node, memory_mib
 
+_GRAVITON = re.compile(r"[a-z]+\d+g[a-z]*\.")
 _LEFT_TO_SPARK = 0.75
 """The part of a machine's memory that YARN gives out, and of that what Spark's overhead leaves."""
 
@@ -60,6 +63,11 @@ def instance_types(node: Node, role: str) -> list[str]:
     if not fitting:
         raise SpecError(f"ClusterSpec.{role}: got {_asked(node)}: no instance type is known that has so much: name one")
     return [min(fitting, key=lambda machine: (machine.gpus, machine.cores, machine.memory)).name]
+
+
+def architecture(types: Iterable[str]) -> str:
+    """Of machines, as Python's packages call it: Amazon's own processors have a ``g`` after their generation."""
+    return "aarch64" if any(_GRAVITON.match(name) for name in types) else "x86_64"
 
 
 def _asked(node: Node) -> str:

@@ -1,6 +1,13 @@
-"""EMR's releases by the Spark version that they bring. Pure."""
+"""EMR's releases by the Spark version that they bring, and what else differs between them. Pure.
+
+Sources, of the services' own guides: "Spark release history" and "Application versions in Amazon EMR 7.x releases" (versions),
+"Amazon EMR release 7.13.0" (its PySpark runs Python 3.11, that of the others before it 3.9), "Migration Guide: EMRFS to S3A
+Filesystem" (S3A opens every scheme of S3 from 7.10.0 on, on EMR Serverless too), and the pages "EMR Serverless 6.11.0" to "7.13.0".
+"""
 
 from __future__ import annotations
+
+import re
 
 from airflow_ml_provider.core.errors import SpecError
 
@@ -14,8 +21,11 @@ _RELEASES: tuple[tuple[str, str], ...] = (
     ("3.5.1", "emr-7.3.0"),
     ("3.5.0", "emr-7.1.0"),
     ("3.4.1", "emr-6.15.0"),
-    ("3.3.2", "emr-6.11.1"),
+    ("3.3.2", "emr-6.11.0"),  # EMR Serverless has no 6.11.1
 )
+_LABEL = re.compile(r"emr-(\d+)\.(\d+)")
+_S3A_EVERYWHERE = (7, 10)
+_PYTHONS: tuple[tuple[tuple[int, int], str], ...] = (((7, 13), "3.11"), ((7, 0), "3.9"), ((0, 0), "3.7"))
 
 
 def release_label(spark_version: str | None) -> str:
@@ -30,3 +40,20 @@ def release_label(spark_version: str | None) -> str:
         f"ClusterSpec.spark_version: got {spark_version!r}: EMR is known to bring {known}: "
         "leave it out and name the release in native, as ReleaseLabel (EMR) or releaseLabel (EMR Serverless)"
     )
+
+
+def python_of(label: str) -> str:
+    """The Python that runs PySpark, ``3.11`` style."""
+    return next(python for since, python in _PYTHONS if _version(label) >= since)
+
+
+def has_s3a(label: str) -> bool:
+    """Whether Hadoop's own connector opens S3 there, whose settings those of mounts are."""
+    return _version(label) >= _S3A_EVERYWHERE
+
+
+def _version(label: str) -> tuple[int, int]:
+    """Of a release; one whose label is unknown is taken for the newest."""
+    found = _LABEL.match(label) or _LABEL.match(NEWEST)
+    assert found
+    return int(found[1]), int(found[2])

@@ -11,8 +11,9 @@ from airflow_ml_provider.core.spec import PythonCode, PythonFile, Spec
 from airflow_ml_provider.core.staging import Place
 from airflow_ml_provider.core.state import ClusterStatus
 
-_NO_MOUNTS = "it is not built yet: name s3:// paths, which the role of the jobs opens"
-NO_MOUNTS: Mapping[Feature, str] = dict.fromkeys((Feature.FUSE_MOUNTS, Feature.MOUNTS, Feature.READ_ONLY_MOUNTS), _NO_MOUNTS)
+NO_FOLDERS: Mapping[Feature, str] = {
+    Feature.FUSE_MOUNTS: "its machines have nothing that shows a store as a folder: read the mount's dbfs:/ path with Spark"
+}
 """Limits of both services."""
 _ONE_BY_ONE = 2
 

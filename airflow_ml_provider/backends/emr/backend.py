@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from airflow_ml_provider.backends.aws import jobs
 from airflow_ml_provider.backends.aws.errors import translated
 from airflow_ml_provider.backends.aws.once import once
-from airflow_ml_provider.backends.aws.service import NO_MOUNTS, AwsService
+from airflow_ml_provider.backends.aws.service import NO_FOLDERS, AwsService
 from airflow_ml_provider.backends.aws.tags import OWNER, decoded
 from airflow_ml_provider.backends.emr import translate
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
@@ -45,10 +45,7 @@ class EmrBackend(AwsService):
     """Spark on Amazon EMR."""
 
     name: ClassVar[str] = "emr"
-    limits: ClassVar[Mapping[Feature, str]] = {
-        **NO_MOUNTS,
-        Feature.JOB_LIBRARIES: "all steps share what is installed on the machines: put them in the cluster's libraries",
-    }
+    limits: ClassVar[Mapping[Feature, str]] = NO_FOLDERS
 
     def __init__(self, clients: Callable[[str], Any], staging_uri: str) -> None:
         super().__init__(clients, staging_uri)
@@ -76,11 +73,8 @@ class EmrBackend(AwsService):
         def stage_and_find() -> str | None:
             if found := self._by_token(token):
                 return found
-            jobs.stage_runner(self.store, folder, secrets)
+            jobs.stage_cluster(self.store, folder, plan[jobs.STAGED_KEY], secrets)
             self.store.write(folder / "bootstrap_emr.sh", _BOOTSTRAP.read_bytes())
-            for path in plan[jobs.STAGED_KEY]:
-                data, name = jobs.read_file(path, "ClusterSpec.libraries")
-                self.store.write(folder / "libraries" / name, data)
             return None
 
         return once(self.store, folder, find=stage_and_find, ask=ask)

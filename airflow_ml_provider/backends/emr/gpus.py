@@ -1,4 +1,8 @@
-"""What EMR must be told so that YARN and Spark give out accelerators. Data."""
+"""What EMR must be told so that YARN and Spark give out accelerators. Data.
+
+Source: "Using the Nvidia Spark-RAPIDS Accelerator for Spark" of the Amazon EMR Release Guide, the examples for EMR 7.x, without the
+plugin itself, which ``native`` can add.
+"""
 
 from __future__ import annotations
 

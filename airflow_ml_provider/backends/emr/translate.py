@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow_ml_provider.backends.aws.jobs import RUNNER, STAGED_KEY, check_job, conf_arguments, staged_job
-from airflow_ml_provider.backends.aws.machines import instance_types
-from airflow_ml_provider.backends.aws.releases import release_label
+from airflow_ml_provider.backends.aws import libraries, mounts
+from airflow_ml_provider.backends.aws.jobs import RUNNER, STAGED_KEY, check_job, conf_arguments, staged_cluster, staged_job
+from airflow_ml_provider.backends.aws.machines import architecture, instance_types
+from airflow_ml_provider.backends.aws.releases import python_of, release_label
 from airflow_ml_provider.backends.aws.tags import encoded
-from airflow_ml_provider.backends.emr import libraries
 from airflow_ml_provider.backends.emr.gpus import GPU_CONFIGURATIONS, gpu_properties
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
@@ -59,17 +59,18 @@ _FIELDS = {
 
 def plan_cluster(spec: ClusterSpec) -> Plan:
     """The payload of ``RunJobFlow``, where :data:`~airflow_ml_provider.core.staging.STAGED` stands for the cluster's folder."""
-    problems = [*_reserved(spec), *_idle_problems(spec)]
+    label = str(spec.native.get("ReleaseLabel") or release_label(spec.spark_version))
+    problems = [*_reserved(spec), *_idle_problems(spec), *mounts.problems(spec, label), *_gpu_problems(spec, label)]
     if problems:
         raise SpecError(*problems)
     plan: Plan = {
         "Name": spec.name,
-        "ReleaseLabel": release_label(spec.spark_version) if "ReleaseLabel" not in spec.native else "",
+        "ReleaseLabel": label,
         "Applications": [{"Name": "Spark"}],
         "Instances": {**_machines(spec), "KeepJobFlowAliveWhenNoSteps": True, "TerminationProtected": False},
         "Configurations": _configurations(spec),
-        "BootstrapActions": _bootstrap(spec),
-        STAGED_KEY: libraries.staged(spec.libraries),
+        "BootstrapActions": _bootstrap(spec, label),
+        STAGED_KEY: _staged(spec, label),
         "StepConcurrencyLevel": _STEPS_AT_ONCE,
         "Tags": [{"Key": key, "Value": value} for key, value in encoded({**spec.tags, **_lifetime_tag(spec)}).items()],
         "VisibleToAllUsers": True,
@@ -156,6 +157,7 @@ def _configurations(spec: ClusterSpec) -> list[Plan]:
     properties = {
         **_sizes(spec),
         **libraries.properties(spec.libraries),
+        **mounts.properties(spec),
         **(gpu_properties(gpus) if gpus else {}),
         **{f"spark.executorEnv.{name}": value for name, value in spec.env.items()},
         **spec.spark_conf,
@@ -178,11 +180,23 @@ def _sizes(spec: ClusterSpec) -> dict[str, str]:
     return {key: str(value) for key, value in sizes.items() if value}
 
 
-def _bootstrap(spec: ClusterSpec) -> list[Plan]:
+def _staged(spec: ClusterSpec, label: str) -> Plan:
+    nodes = {"driver": spec.driver, "worker": spec.worker}
+    return staged_cluster(
+        files=libraries.files(spec.libraries),
+        packages=(),
+        python=python_of(label),
+        machine=architecture(name for role, node in nodes.items() for name in instance_types(node, role)),
+        classes=mounts.needs_classes(spec.mounts),
+    )
+
+
+def _bootstrap(spec: ClusterSpec, label: str) -> list[Plan]:
     args = ["--lifetime", _seconds(spec.max_lifetime)] if spec.max_lifetime else []
     if spec.driver.gpus or spec.worker.gpus:
         args.append("--gpus")
-    args += libraries.arguments(spec.libraries)
+    if packages := libraries.arguments(spec.libraries):
+        args += ["--python", python_of(label), *packages]
     script = {"Path": f"{STAGED}/bootstrap_emr.sh", "Args": args}
     return [{"Name": "airflow-ml-provider", "ScriptBootstrapAction": script}] if args else []
 
@@ -198,6 +212,11 @@ def _reserved(spec: ClusterSpec) -> Iterable[str]:
 def _idle_problems(spec: ClusterSpec) -> Iterable[str]:
     if spec.idle_timeout and spec.idle_timeout.total_seconds() > _IDLE[1]:
         yield f"ClusterSpec.idle_timeout: got {spec.idle_timeout}: EMR takes at most 7 days"
+
+
+def _gpu_problems(spec: ClusterSpec, label: str) -> Iterable[str]:
+    if (spec.driver.gpus or spec.worker.gpus) and label.startswith(("emr-5.", "emr-6.")):
+        yield f"ClusterSpec.worker.gpus: got the release {label}: takes emr-7.0.0 or later, whose machines are told otherwise"
 
 
 def _with_native(plan: Plan, native: Mapping[str, Any]) -> Plan:

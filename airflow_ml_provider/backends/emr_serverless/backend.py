@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from airflow_ml_provider.backends.aws import jobs
 from airflow_ml_provider.backends.aws.errors import translated
 from airflow_ml_provider.backends.aws.once import once
-from airflow_ml_provider.backends.aws.service import NO_MOUNTS, AwsService
+from airflow_ml_provider.backends.aws.service import NO_FOLDERS, AwsService
 from airflow_ml_provider.backends.aws.tags import OWNER, decoded, encoded
 from airflow_ml_provider.backends.emr_serverless import translate
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
@@ -26,10 +26,6 @@ _ROLE_TAG = "execution_role"
 _KEPT = timedelta(days=1)
 """How long a stopped application is kept; it costs nothing, and its job runs can still be asked for."""
 _LONGEST_NAME = 64
-_NOTHING_INSTALLED = (
-    "EMR Serverless installs nothing: build them into an image and name it in native.imageConfiguration, "
-    "or name JARs in the spark_conf spark.jars.packages"
-)
 _NO_MACHINES = "EMR Serverless has workers of cores and memory, and no machines of your own"
 
 
@@ -50,11 +46,9 @@ class EmrServerlessBackend(AwsService):
 
     name: ClassVar[str] = "emr-serverless"
     limits: ClassVar[Mapping[Feature, str]] = {
-        **NO_MOUNTS,
+        **NO_FOLDERS,
         Feature.GPUS: "EMR Serverless has no accelerators: use emr",
         Feature.INSTANCE_TYPE: f"{_NO_MACHINES}: set cores and memory",
-        Feature.JOB_LIBRARIES: _NOTHING_INSTALLED,
-        Feature.LIBRARIES: _NOTHING_INSTALLED,
         Feature.MAX_LIFETIME: "an application has no age: set idle_timeout, which stops it, and a job's timeout",
         Feature.SPOT: _NO_MACHINES,
     }
@@ -77,16 +71,17 @@ class EmrServerlessBackend(AwsService):
         folder = self.staging.of_cluster(token)
 
         def ask() -> str:
-            payload = {key: value for key, value in plan.items() if key != translate.ROLE}
+            payload = {key: value for key, value in plan.items() if key not in (translate.ROLE, jobs.STAGED_KEY)}
             payload["name"] = f"{payload['name'][: _LONGEST_NAME - len(token) - 1]}#{token}"
             payload["tags"] = {**payload["tags"], **encoded({_ROLE_TAG: plan[translate.ROLE]}), OWNER: token}
+            payload = placed(payload, jobs.folders(folder, folder))
             with translated():
                 return str(self.emr.create_application(clientToken=token, **payload)["applicationId"])
 
         def stage_and_find() -> str | None:
             if found := self._by_token(token):
                 return found
-            jobs.stage_runner(self.store, folder, secrets)
+            jobs.stage_cluster(self.store, folder, plan[jobs.STAGED_KEY], secrets)
             return None
 
         return once(self.store, folder, find=stage_and_find, ask=ask)

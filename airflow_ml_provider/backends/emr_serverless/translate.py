@@ -6,8 +6,17 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from airflow_ml_provider.backends.aws.jobs import RUNNER, STAGED_KEY, check_job, conf_arguments, minutes, staged_job
-from airflow_ml_provider.backends.aws.releases import release_label
+from airflow_ml_provider.backends.aws import libraries, mounts
+from airflow_ml_provider.backends.aws.jobs import (
+    RUNNER,
+    STAGED_KEY,
+    check_job,
+    conf_arguments,
+    minutes,
+    staged_cluster,
+    staged_job,
+)
+from airflow_ml_provider.backends.aws.releases import python_of, release_label
 from airflow_ml_provider.backends.aws.tags import encoded
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
@@ -43,7 +52,7 @@ _ROLE_MISSING = (
     f'{{"native": {{"{ROLE}": "arn:aws:iam::111122223333:role/name"}}}}'
 )
 _LONGEST_IDLE = 10080
-_SHORTEST_RUN = 5
+_SHORTEST_RUN, _LONGEST_RUN = 5, 10080
 _FIELDS = {
     "spark.driver.memory": "use driver.memory",
     "spark.driver.cores": "use driver.cores",
@@ -69,18 +78,20 @@ _OVERHEAD = 1.1
 
 
 def plan_cluster(spec: ClusterSpec) -> Plan:
-    """The payload of ``CreateApplication``, and :data:`ROLE`, which each ``StartJobRun`` gets."""
-    problems = list(_problems(spec))
+    """The payload of ``CreateApplication``, :data:`ROLE`, which each ``StartJobRun`` gets, and what the staging area gets."""
+    label = str(spec.native.get("releaseLabel") or release_label(spec.spark_version))
+    problems = [*_problems(spec), *mounts.problems(spec, label)]
     if problems:
         raise SpecError(*problems)
     plan: Plan = {
         "name": spec.name,
-        "releaseLabel": release_label(spec.spark_version) if "releaseLabel" not in spec.native else "",
+        "releaseLabel": label,
         "type": "SPARK",
         "architecture": "X86_64",
         "autoStartConfiguration": {"enabled": True},
         "autoStopConfiguration": _auto_stop(spec),
         "tags": encoded(spec.tags),
+        STAGED_KEY: _staged(spec, label),
         **_capacity(spec),
     }
     if properties := _properties(spec):
@@ -91,6 +102,8 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
 def plan_job(spec: JobSpec) -> Plan:
     """The payload of ``StartJobRun`` but for who runs it where, and what its folder in the staging area gets."""
     check_job(spec)
+    if _time_limit(spec) > _LONGEST_RUN:
+        raise SpecError(f"JobSpec.timeout: got {spec.timeout}: EMR Serverless takes less than 7 days")
     submit = {"entryPoint": RUNNER, "entryPointArguments": [JOB]}
     if spec.spark_conf:
         submit["sparkSubmitParameters"] = " ".join(_quoted(part) for part in conf_arguments(spec.spark_conf))
@@ -114,8 +127,13 @@ def job_state(native: str) -> JobState:
 
 
 def _time_limit(spec: JobSpec) -> int:
-    """Minutes after which the service ends the run, which its runner has then failed to; 0 for no limit."""
-    return max(_SHORTEST_RUN, minutes(spec.timeout.total_seconds()) + 1) if spec.timeout else 0
+    """Minutes after which the service ends the run, which its runner has then failed to: never more than the service takes.
+
+    Since 7.11.0 it takes no run without a limit (source: its guide's page "EMR Serverless 7.11.0").
+    """
+    if spec.timeout is None:
+        return _LONGEST_RUN
+    return max(_SHORTEST_RUN, minutes(spec.timeout.total_seconds()) + 1)
 
 
 def _problems(spec: ClusterSpec) -> Iterator[str]:
@@ -126,6 +144,16 @@ def _problems(spec: ClusterSpec) -> Iterator[str]:
             yield f"ClusterSpec.spark_conf: got {key!r}: {_FIELDS[key]}"
     if spec.idle_timeout and minutes(spec.idle_timeout.total_seconds()) > _LONGEST_IDLE:
         yield f"ClusterSpec.idle_timeout: got {spec.idle_timeout}: EMR Serverless takes at most 7 days"
+
+
+def _staged(spec: ClusterSpec, label: str) -> Plan:
+    return staged_cluster(
+        files=libraries.jars(spec.libraries),
+        packages=libraries.packages(spec.libraries),
+        python=python_of(label),
+        machine="aarch64" if spec.native.get("architecture") == "ARM64" else "x86_64",
+        classes=mounts.needs_classes(spec.mounts),
+    )
 
 
 def _auto_stop(spec: ClusterSpec) -> Plan:
@@ -175,7 +203,8 @@ def _properties(spec: ClusterSpec) -> dict[str, str]:
     env = {
         f"spark.{who}.{name}": value for who in ("emr-serverless.driverEnv", "executorEnv") for name, value in spec.env.items()
     }
-    return {**{key: str(value) for key, value in sizes.items() if value}, **env, **spec.spark_conf}
+    known = {key: str(value) for key, value in sizes.items() if value}
+    return {**known, **env, **libraries.properties(spec.libraries), **mounts.properties(spec), **spec.spark_conf}
 
 
 def _quoted(text: str) -> str:

@@ -20,12 +20,13 @@ from typing import Any
 from airflow_ml_provider.backends.local.layout import alone, make_folder
 from airflow_ml_provider.backends.local.translate import OWN_CLASSES
 from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.core.lowering import RUNNERS
 
 LOCK = Path(__file__).with_name("connectors.json")
 REPOSITORY_VARIABLE = "MAVEN_REPOSITORY_URL"
 """Names another Maven repository to take the connectors from."""
 _REPOSITORY = "https://repo1.maven.org/maven2"
-_CLASSES = Path(__file__).with_name("Mounts.scala")
+_CLASSES = RUNNERS / "Mounts.scala"
 _TOGETHER = 8
 _TIMEOUT = 60.0
 _TRIES = 3

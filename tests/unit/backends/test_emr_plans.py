@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,28 @@ from airflow_ml_provider.backends.emr_serverless import translate as serverless
 from airflow_ml_provider.backends.emr_serverless.backend import EmrServerlessBackend
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.libraries import Jar, Maven, PyPI, Requirements, Wheel
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, PythonCode, PythonFile
+from airflow_ml_provider.core.lowering import LOWERINGS, RUNNERS
+from airflow_ml_provider.core.mounts import Credentials, Mount, open_mount, with_mounts
+from airflow_ml_provider.core.spec import (
+    ClusterSpec,
+    JobSpec,
+    Node,
+    Notebook,
+    PythonCode,
+    PythonFile,
+    PythonWheel,
+    RScript,
+    ScalaSource,
+    SparkJar,
+    Sql,
+)
 from airflow_ml_provider.core.state import ClusterState, JobState
+from airflow_ml_provider.runners import run_staged
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 MODELS = {name: get_session().get_service_model(name) for name in ("emr", "emr-serverless")}
 ROLE = {"executionRoleArn": "arn:aws:iam::123456789012:role/jobs"}
+KINDS: tuple[tuple[Any, dict[str, Any]], ...] = ((EmrBackend, {}), (EmrServerlessBackend, ROLE))
 
 
 def backend(kind: Any) -> Any:
@@ -39,6 +56,29 @@ NETWORK = {
     "LogUri": "s3://logs/emr/",
     "Instances": {"Ec2SubnetIds": ["subnet-1", "subnet-2"]},
 }
+LIBRARIES = (
+    PyPI("holidays==0.60", index_url="https://pypi.example.com/simple"),
+    Wheel("/dist/etl-1.0-py3-none-any.whl"),
+    Requirements("/dags/requirements.txt"),
+    Jar("/lib/udfs.jar"),
+    Maven("org.example:a_2.12:1.0", exclusions=("org.example:b",), repository="https://maven.example.com"),
+)
+CANARY = "canary-emr-mount-61b0"
+
+
+def mounted(**fields: Any) -> tuple[ClusterSpec, dict[str, str]]:
+    """A cluster with three mounts, as Airflow's hook opens them: by the cluster's own role, with keys, and read-only."""
+    keys = Credentials("store", "aws", login=f"{CANARY}-key", password=f"{CANARY}-secret")
+    opened = {
+        Mount("raw", "s3://raw-bucket/in"): None,
+        Mount("lake", "s3://lake-bucket", conn_id="store", read_only=True): keys,
+        Mount("old", "hdfs://namenode:8020/data"): None,
+    }
+    return with_mounts(
+        ClusterSpec(name="mounted", **fields), {mount: open_mount(mount, opens) for mount, opens in opened.items()}
+    )
+
+
 EMR_CLUSTERS = {
     "cluster_single_node": ClusterSpec(name="etl"),
     "cluster_groups": ClusterSpec(
@@ -68,14 +108,9 @@ EMR_CLUSTERS = {
     ),
     "cluster_libraries": ClusterSpec(
         name="libraries",
-        libraries=(
-            PyPI("holidays==0.60", index_url="https://pypi.example.com/simple"),
-            Wheel("/dist/etl-1.0-py3-none-any.whl"),
-            Requirements("/dags/requirements.txt"),
-            Jar("/lib/udfs.jar"),
-            Maven("org.example:a_2.12:1.0", exclusions=("org.example:b",), repository="https://maven.example.com"),
-        ),
+        libraries=LIBRARIES,
     ),
+    "cluster_mounts": mounted()[0],
     "cluster_gpus": ClusterSpec(name="gpu", worker=Node(gpus=1), workers=1, max_workers=4),
 }
 SERVERLESS_CLUSTERS = {
@@ -92,6 +127,8 @@ SERVERLESS_CLUSTERS = {
         tags={"dag_id": "flights"},
         native={**ROLE, "architecture": "ARM64", "networkConfiguration": {"subnetIds": ["subnet-1"]}},
     ),
+    "cluster_libraries": ClusterSpec(name="libraries", libraries=LIBRARIES, native=ROLE),
+    "cluster_mounts": mounted(native=ROLE)[0],
 }
 JOBS = {
     "job_file": JobSpec(
@@ -103,12 +140,30 @@ JOBS = {
         timeout=timedelta(minutes=2),
     ),
     "job_code": JobSpec(name="code", program=PythonCode(source="print(1)\n", api="classic")),
+    "job_wheel": JobSpec(
+        name="wheel", program=PythonWheel(wheel="/dist/etl-1.0-py3-none-any.whl", entry_point="run-etl", args=("x",))
+    ),
+    "job_jar": JobSpec(
+        name="jar", program=SparkJar(jar="/lib/delays.jar", main_class="com.example.Delays"), libraries=(PyPI("holidays"),)
+    ),
+    "job_sql": JobSpec(name="sql", program=Sql(text="SELECT :day AS day", parameters={"day": "2013-01-01"})),
+    "job_scala": JobSpec(name="scala", program=ScalaSource(file="/jobs/lines.scala", args=("10",))),
+    "job_r": JobSpec(name="r", program=RScript(path="/jobs/model.R", args=("10",))),
+    "job_notebook": JobSpec(name="notebook", program=Notebook(source="# Databricks notebook source\ndisplay(1)\n")),
 }
 
 
 def golden(service: str, name: str, document: Any) -> None:
-    """The document is what the golden file holds. To change one on purpose, write what the failure shows into it."""
-    assert document == json.loads((GOLDEN / service / f"{name}.json").read_text(encoding="utf-8"))
+    """The document is what the golden file holds. To change one on purpose, write what the failure shows into it.
+
+    ``{runners}`` stands for where this checkout has its runners, ``{notebook}`` for the text that carries them to a notebook.
+    """
+    program = document.get(STAGED_KEY, {}).get("program", {})
+    if name == "job_notebook":
+        assert "airflow_ml_notebook" in program["source"]
+        program["source"] = "{notebook}"
+    told = json.loads(json.dumps(document).replace(str(RUNNERS), "{runners}"))
+    assert told == json.loads((GOLDEN / service / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def judge(service: str, operation: str, payload: dict[str, Any]) -> None:
@@ -126,7 +181,7 @@ def test_emr_clusters(name: str) -> None:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_emr_jobs(name: str) -> None:
-    plan = emr.plan_job(JOBS[name])
+    plan = backend(EmrBackend).plan_job(JOBS[name])
     golden("emr", name, plan)
     judge("emr", "AddJobFlowSteps", {"JobFlowId": "j-1", "Steps": [{key: plan[key] for key in plan if key != STAGED_KEY}]})
 
@@ -135,16 +190,58 @@ def test_emr_jobs(name: str) -> None:
 def test_serverless_clusters(name: str) -> None:
     plan = backend(EmrServerlessBackend).plan_cluster(SERVERLESS_CLUSTERS[name])
     golden("emr-serverless", name, plan)
-    payload = {key: value for key, value in plan.items() if key != serverless.ROLE}
+    payload = {key: value for key, value in plan.items() if key not in (serverless.ROLE, STAGED_KEY)}
     judge("emr-serverless", "CreateApplication", {**payload, "clientToken": "t"})
 
 
 @pytest.mark.parametrize("name", JOBS)
 def test_serverless_jobs(name: str) -> None:
-    plan = serverless.plan_job(JOBS[name])
+    plan = backend(EmrServerlessBackend).plan_job(JOBS[name])
     golden("emr-serverless", name, plan)
     payload = {key: value for key, value in plan.items() if key != STAGED_KEY}
     judge("emr-serverless", "StartJobRun", {**payload, **ROLE, "applicationId": "a", "clientToken": "t"})
+
+
+def test_every_kind_of_program_has_a_golden_file() -> None:
+    assert {type(spec.program) for spec in JOBS.values()} == {*LOWERINGS, PythonCode, PythonFile}
+
+
+def test_secrets_of_mounts_are_in_no_plan_and_spark_hides_their_names() -> None:
+    spec, secrets = mounted(native=ROLE)
+    assert set(secrets.values()) == {f"{CANARY}-key", f"{CANARY}-secret"}
+    plans = [backend(kind).plan_cluster(spec.model_copy(update={"native": native})) for kind, native in KINDS]
+    assert CANARY not in json.dumps(plans)
+    assert all(re.search(run_staged._REDACTION, key) for key in secrets)
+
+
+@pytest.mark.parametrize(
+    ("mount", "conf", "message"),
+    [
+        ("flights", {}, r"mounts: got 'flights': the id of a connection is known to Airflow's hook only: give a Mount"),
+        (Mount("a", "/data"), {}, r"got '/data' as 'a': it is a folder of one machine.*leads to s3:// or hdfs://"),
+        (Mount("a", "gs://bucket"), {}, r"got 'gs://bucket' as 'a': EMR brings no connector for it: takes s3:// and hdfs://"),
+        (
+            Mount("a", "s3://bucket"),
+            {"spark.hadoop.fs.s3a.bucket.bucket.auth.profile.file": "{files}/aws-x"},
+            r"got a connection that signs in with a file on the cluster's machines: leave out conn_id",
+        ),
+    ],
+)
+def test_mounts_that_cannot_be_opened_are_refused(mount: Any, conf: dict[str, str], message: str) -> None:
+    for kind, native in KINDS:
+        with pytest.raises(SpecError, match=message):
+            backend(kind).plan_cluster(ClusterSpec(mounts=(mount,), spark_conf=conf, native=native))
+
+
+def test_mounts_ask_for_a_release_whose_connector_is_hadoops() -> None:
+    with pytest.raises(SpecError, match=r"mounts: got the release emr-7.8.0: takes emr-7.10.0 or later"):
+        emr.plan_cluster(ClusterSpec(spark_version="3.5.4", mounts=(Mount("a", "s3://bucket"),)))
+
+
+def test_archives_are_made_for_the_machines_that_unpack_them() -> None:
+    plan = emr.plan_cluster(ClusterSpec(driver=Node(instance_type="m7g.xlarge,m7gd.xlarge"), spark_version="3.5.5"))
+    assert (plan[STAGED_KEY]["python"], plan[STAGED_KEY]["machine"]) == ("3.9", "aarch64")
+    assert machines.architecture(["m6i.xlarge", "g5.xlarge", "i3en.xlarge", "g4dn.xlarge", "p4d.24xlarge"]) == "x86_64"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +271,10 @@ def test_states_that_are_asked_for_exist() -> None:
         ({"spark_conf": {"spark.executor.memory": "9g"}}, r"got 'spark.executor.memory': use worker.memory"),
         ({"worker": Node(memory="2g")}, r"ClusterSpec.worker: is set, but workers=0"),
         ({"idle_timeout": timedelta(days=8)}, r"ClusterSpec.idle_timeout: got 8 days, 0:00:00: EMR takes at most 7 days"),
+        (
+            {"worker": Node(gpus=1), "workers": 1, "spark_version": "3.4"},
+            r"ClusterSpec.worker.gpus: got the release emr-6.15.0: takes emr-7.0.0",
+        ),
         ({"driver": Node(memory="9t")}, r"ClusterSpec.driver: got memory=9t: no instance type is known that has so much"),
     ],
 )
@@ -201,6 +302,10 @@ def test_a_job_may_not_set_what_its_runner_sets() -> None:
     for plan_job in (emr.plan_job, serverless.plan_job):
         with pytest.raises(SpecError, match=r"JobSpec.env: got 'AIRFLOW_ML_RESULT': this provider sets it"):
             plan_job(JobSpec(name="x", program=PythonCode(source="pass"), env={"AIRFLOW_ML_RESULT": "/x"}))
+        with pytest.raises(SpecError, match=r"JobSpec.libraries: got 'a:b:1': Spark resolves coordinates for all jobs"):
+            plan_job(JobSpec(name="x", program=PythonCode(source="pass"), libraries=(Maven("a:b:1"),)))
+    with pytest.raises(SpecError, match=r"JobSpec.timeout: got 7 days, 0:00:00: EMR Serverless takes less than 7 days"):
+        serverless.plan_job(JobSpec(name="x", program=PythonCode(source="pass"), timeout=timedelta(days=7)))
 
 
 def test_an_unknown_spark_version_passes_with_a_release_of_ones_own() -> None:

@@ -1,0 +1,67 @@
+"""Libraries in the words of Amazon's services. Pure.
+
+JARs are Spark's to fetch, a job's own are added by its runner. On EMR a bootstrap action installs a cluster's Python packages on
+every machine. Machines of EMR Serverless reach no index unless their network is made for it, and a step must not change machines that
+others share: there packages are archives, made where the job is submitted (:mod:`airflow_ml_provider.backends.aws.packages`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
+
+from airflow_ml_provider.core.backend import Plan
+from airflow_ml_provider.core.libraries import Jar, Library, Maven, PyPI, Requirements, Wheel
+from airflow_ml_provider.core.staging import STAGED
+
+
+def files(libraries: Iterable[Library]) -> list[str]:
+    """The files that go to the staging area as they are."""
+    return [item.path for item in libraries if isinstance(item, (Wheel, Requirements, Jar))]
+
+
+def jars(libraries: Iterable[Library]) -> list[str]:
+    """The JARs among them."""
+    return [item.path for item in libraries if isinstance(item, Jar)]
+
+
+def packages(libraries: Iterable[Library]) -> list[Plan]:
+    """The Python packages among them, as a plan has them."""
+    return [item.model_dump(mode="json") for item in libraries if isinstance(item, (PyPI, Wheel, Requirements))]
+
+
+def arguments(libraries: Iterable[Library]) -> list[str]:
+    """What EMR's bootstrap action is told to install."""
+    found: list[str] = []
+    for item in libraries:
+        if isinstance(item, PyPI):
+            found += ["--index", item.index_url] if item.index_url else []
+            found += ["--pip", item.requirement]
+        elif isinstance(item, Wheel):
+            found += ["--wheel", _place(item.path)]
+        elif isinstance(item, Requirements):
+            found += ["--requirements", _place(item.path)]
+    return found
+
+
+def properties(libraries: Iterable[Library]) -> dict[str, str]:
+    """Spark's properties for a cluster's JARs."""
+    maven = [item for item in libraries if isinstance(item, Maven)]
+    found = {
+        "spark.jars": [_place(path) for path in jars(libraries)],
+        "spark.jars.packages": [item.coordinates for item in maven],
+        "spark.jars.excludes": [name for item in maven for name in item.exclusions],
+        "spark.jars.repositories": [item.repository for item in maven if item.repository],
+    }
+    return {key: ",".join(dict.fromkeys(values)) for key, values in found.items() if values}
+
+
+def problems_of_job(libraries: Iterable[Library]) -> Iterator[str]:
+    """What no job can bring along."""
+    for item in libraries:
+        if isinstance(item, Maven):
+            yield f"JobSpec.libraries: got {item.coordinates!r}: Spark resolves coordinates for all jobs: put it in the cluster's"
+
+
+def _place(path: str) -> str:
+    return f"{STAGED}/libraries/{PurePath(path).name}"

@@ -1,0 +1,50 @@
+"""Mounts on clusters of Amazon: which can be opened there, and what Spark is told of them. Pure.
+
+What a mount's connection keeps secret travels as a cluster's secrets do, in an object of the staging area that its jobs read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from airflow_ml_provider.backends.aws import releases
+from airflow_ml_provider.core.mounts import FILES, HADOOP_KEY
+from airflow_ml_provider.core.spec import ClusterSpec, Mount
+
+COMMIT_PROTOCOL = "airflow_ml_provider.MountCommitProtocol"
+_S3 = ("s3", "s3a", "s3n")
+_OPENED = (*_S3, "hdfs")
+_NO_CONNECTOR = "EMR brings no connector for it: takes s3:// and hdfs://"
+_CLOSED = {
+    "file": "it is a folder of one machine, which ends with the cluster: make a connection of type 'mount' with this id, or a "
+    "Mount, that leads to s3:// or hdfs://"
+}
+
+
+def problems(spec: ClusterSpec, label: str) -> Iterator[str]:
+    """What the service cannot honour of the mounts.
+
+    :param label: of the cluster's release.
+    """
+    for mount in spec.mounts:
+        if isinstance(mount, str):
+            yield f"ClusterSpec.mounts: got {mount!r}: the id of a connection is known to Airflow's hook only: give a Mount"
+        elif mount.scheme not in _OPENED:
+            yield f"ClusterSpec.mounts: got {mount.source!r} as {mount.name!r}: {_CLOSED.get(mount.scheme, _NO_CONNECTOR)}"
+    if spec.mounts and not releases.has_s3a(label):
+        yield f"ClusterSpec.mounts: got the release {label}: takes emr-7.10.0 or later, where Hadoop's own connector opens S3"
+    if any(FILES in value for key, value in spec.spark_conf.items() if key.startswith(HADOOP_KEY)):
+        yield (
+            "ClusterSpec.mounts: got a connection that signs in with a file on the cluster's machines: leave out conn_id, so that "
+            "the cluster's own role opens it, or give a connection with a role_arn"
+        )
+
+
+def properties(spec: ClusterSpec) -> dict[str, str]:
+    """Spark's properties beside the settings that the spec has already."""
+    return {"spark.sql.sources.commitProtocolClass": COMMIT_PROTOCOL} if needs_classes(spec.mounts) else {}
+
+
+def needs_classes(mounts: Iterable[Mount | str]) -> bool:
+    """Whether our own classes are needed: for commits without renames in S3, and for read-only mounts."""
+    return any(isinstance(mount, Mount) and (mount.read_only or mount.scheme in _S3) for mount in mounts)
