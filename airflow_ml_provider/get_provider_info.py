@@ -155,6 +155,7 @@ def get_provider_info() -> dict[str, Any]:
             f"{package}.links.mlflow.MLflowRunLink",
             f"{package}.links.notebook.NotebookLink",
         ],
+        "plugins": [{"name": "airflow_ml_provider", "plugin-class": f"{package}.plugins.spark_ui.SparkUiPlugin"}],
         "bundles": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.bundles.ready_made"]}],
         "task-decorators": [{"name": "spark_job", "class-name": f"{package}.decorators.spark_job.spark_job_task"}],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Spec
@@ -93,6 +93,18 @@ class Backend(Protocol):
 
     def logs(self, cluster: str, job: str, *, after: str | None = None) -> LogPage:
         """The driver's whole lines after a cursor, oldest first, at most some thousands at once."""
+        ...
+
+
+@runtime_checkable
+class MakesPages(Protocol):
+    """A backend whose Spark UI has no address that lasts."""
+
+    def page(self, cluster: str, job: str) -> str:
+        """Where a browser finds the job's Spark UI now. It opens for a while to whoever has it: keep it nowhere.
+
+        :raises NotFound: no such cluster or job.
+        """
         ...
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_ml_provider._compat import DEFERRABLE
+from airflow_ml_provider.core.backend import MakesPages
 from airflow_ml_provider.core.errors import ClusterFailed, JobFailed, NotFound, ProviderError, WaitTimeout
 from airflow_ml_provider.core.git import GitSource
 from airflow_ml_provider.core.handle import Handle
@@ -21,7 +22,7 @@ from airflow_ml_provider.core.state import ClusterStatus, JobState, JobStatus
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.links.mlflow import MLflowRunLink
 from airflow_ml_provider.links.notebook import NotebookLink
-from airflow_ml_provider.links.spark import SparkUILink
+from airflow_ml_provider.links.spark import SparkUILink, page_of_task
 from airflow_ml_provider.operators.base import check_constants, final_errors, insist, is_constant, plain
 from airflow_ml_provider.operators.context import airflow_env, work_of
 from airflow_ml_provider.operators.notebooks import hand_on, page_of, secrets_of, tags_of
@@ -227,7 +228,8 @@ class SparkJobOperator(BaseOperator):
         ti = context["ti"]
         ti.xcom_push(key=JOB_KEY, value=str(job))
         page = page_of(spec, tracked.url)
-        urls = {SparkUILink.xcom_key: cluster.ui_url, MLflowRunLink.xcom_key: tracked.url, NotebookLink.xcom_key: page}
+        ui = page_of_task(ti) if isinstance(self._killed.backend, MakesPages) else cluster.ui_url
+        urls = {SparkUILink.xcom_key: ui, MLflowRunLink.xcom_key: tracked.url, NotebookLink.xcom_key: page}
         self.link_urls = {key: url for key, url in urls.items() if url}
         for key, url in self.link_urls.items():
             ti.xcom_push(key=key, value=url)

@@ -56,6 +56,9 @@ class Folder:
     def add_archives(self, archives: list[Path]) -> None:
         """Nothing to do: there are no executors here."""
 
+    def share(self, env: dict[str, str]) -> None:
+        """Nothing to do: there is no driver here."""
+
 
 class Hadoop:
     """Files of any filesystem that Hadoop knows, through the JVM that ``spark-submit`` has started."""
@@ -130,6 +133,17 @@ class Hadoop:
             self._set("spark.archives", _joined(",", self._get("spark.archives"), *(f"{path}#{path.stem}" for path in archives)))
             self._set("spark.executorEnv.PYTHONPATH", _joined(":", *names, self._get("spark.executorEnv.PYTHONPATH")))
 
+    def share(self, env: dict[str, str]) -> None:
+        """Let the driver's JVM find variables: it began before they were known, and programs of the JVM run in it.
+
+        Java offers no way to do so. Spark opens to itself the modules that hold its map of them.
+        """
+        field = self.jvm.java.lang.Class.forName("java.util.Collections$UnmodifiableMap").getDeclaredField("m")
+        field.setAccessible(True)
+        held = field.get(self.jvm.java.lang.System.getenv())
+        for name, value in env.items():
+            held.put(name, value)
+
     def _classes(self, tool: Any, gateway: Any, cluster: dict[str, Any], scratch: Path) -> Path:
         """The classes of mounts as a JAR, compiled by the first job for the Spark that is here, and kept for the others."""
         try:
@@ -177,9 +191,11 @@ def _run_program(files: Any, job: dict[str, Any], scratch: Path) -> tuple[int, s
     for uri in job["files"]:
         _fetched(files, uri, work)
     told = {"AIRFLOW_ML_RESULT": str(scratch / "result.json"), "AIRFLOW_ML_ERROR": str(scratch / "error.json")}
+    own = {**job["env"], **secrets, **told}
+    files.share(own)
     process = subprocess.Popen(
         [sys.executable, str(runner), str(program), *job["args"]],
-        env={"PYTHONUNBUFFERED": "1", **os.environ, **packages, **job["env"], **secrets, **told},
+        env={"PYTHONUNBUFFERED": "1", **os.environ, **packages, **own},
         cwd=work,
         start_new_session=True,
     )

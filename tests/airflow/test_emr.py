@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 from airflow.sdk import DAG
@@ -23,8 +24,10 @@ from airflow_ml_provider.core.errors import AccessDenied, ConfigurationError
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode
 from airflow_ml_provider.core.staging import Place
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
+from airflow_ml_provider.links.spark import PAGES
 from airflow_ml_provider.operators.spark_cluster import CreateSparkClusterOperator
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
+from airflow_ml_provider.plugins import spark_ui
 from airflow_ml_provider.triggers.spark import SparkTrigger
 from tests.fakes.emr import _ENDED, BUCKET, ROLE, Refused, Services, client, serving
 
@@ -101,7 +104,13 @@ def test_a_dag_from_create_to_terminate(run, service, job, deferrable, log):
     done = run(dag)
     assert done.states == dict.fromkeys(done.states, "success")
     assert done.xcom("etl.job") == {"rows": 3, "dag": "aws"}
-    assert "console.aws.amazon.com/emr" in done.xcom("etl.job", "spark_ui_url")
+    run_id = done.ti("etl.job").run_id
+    assert done.xcom("etl.job", "spark_ui_url").endswith(f"{PAGES}/aws/{quote(run_id, safe='')}/etl.job/-1")
+    pages = [spark_ui.address("aws", run_id, "etl.job", -1) for _ in range(2)]
+    assert "token=" in pages[1]
+    assert not [page for page in pages if page in str(done.xcoms())]
+    with pytest.raises(LookupError, match="'etl.create_cluster' of this run has no job"):
+        spark_ui.address("aws", run_id, "etl.create_cluster", -1)
     assert objects(service) == []
     told = log()
     assert "began ['--day', '1']" in told

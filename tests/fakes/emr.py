@@ -33,6 +33,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import boto3
+from botocore import xform_name
 from botocore.exceptions import ClientError
 from botocore.session import get_session
 from botocore.validate import ParamValidator
@@ -56,6 +57,7 @@ _ROUTES = {
     ("GET", r"/applications/([^/]+)/jobruns"): "ListJobRuns",
     ("GET", r"/applications/([^/]+)/jobruns/([^/]+)"): "GetJobRun",
     ("DELETE", r"/applications/([^/]+)/jobruns/([^/]+)"): "CancelJobRun",
+    ("GET", r"/applications/([^/]+)/jobruns/([^/]+)/dashboard"): "GetDashboardForJobRun",
 }
 
 
@@ -159,6 +161,7 @@ class Spark:
         return {
             "spark.master": self.master,
             "spark.ui.enabled": "false",
+            "spark.log.level": "WARN",
             "spark.driver.memory": "1g",
             "spark.driver.extraClassPath": classes,
             "spark.executor.extraClassPath": classes,
@@ -186,6 +189,7 @@ class Services:
         self.refuses: Callable[[str], bool] = lambda _: False
         self.calls: Counter[str] = Counter()
         self.clusters: dict[str, Cluster] = {}
+        self.uis: set[str] = set()
         self.lock = threading.RLock()
         self.runs = 0
         self.root = Path(tempfile.mkdtemp(prefix="emr-"))
@@ -207,7 +211,7 @@ class Services:
                     raise Refused("ValidationException", report.generate_report())
             for cluster in self.clusters.values():
                 self._advance(cluster)
-            answer: dict[str, Any] = getattr(self, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())(**given)
+            answer: dict[str, Any] = getattr(self, xform_name(name))(**given)
             return answer
 
     # EMR
@@ -224,7 +228,12 @@ class Services:
 
     def describe_cluster(self, ClusterId: str) -> dict[str, Any]:
         cluster = self._cluster(ClusterId)
-        more = {"Tags": cluster.payload.get("Tags", []), "LogUri": cluster.payload["LogUri"].replace("s3://", "s3n://")}
+        arn = f"arn:aws:elasticmapreduce:{REGION}:{ACCOUNT}:cluster/{cluster.id}"
+        more = {
+            "ClusterArn": arn,
+            "Tags": cluster.payload.get("Tags", []),
+            "LogUri": cluster.payload["LogUri"].replace("s3://", "s3n://"),
+        }
         return {"Cluster": {**_summary(cluster), **more}}
 
     def list_clusters(self, ClusterStates: Any = None, CreatedAfter: float = 0, Marker: str = "0") -> dict[str, Any]:
@@ -265,6 +274,15 @@ class Services:
             if step in found:
                 found[step].end("CANCELLED")
         return {"CancelStepsInfoList": []}
+
+    def create_persistent_app_ui(self, TargetResourceArn: str, **_: Any) -> dict[str, Any]:
+        self._cluster(TargetResourceArn.rpartition("/")[2])
+        return {"PersistentAppUIId": f"p-{TargetResourceArn.rpartition('-')[2]}"}
+
+    def get_persistent_app_ui_presigned_url(self, PersistentAppUIId: str, PersistentAppUIType: str) -> dict[str, Any]:
+        ready = PersistentAppUIId in self.uis  # it takes a while
+        self.uis.add(PersistentAppUIId)
+        return {"PresignedURLReady": ready, "PresignedURL": f"https://{PersistentAppUIId}.example/shs?token={uuid.uuid4().hex}"}
 
     # EMR Serverless
 
@@ -318,6 +336,10 @@ class Services:
     def get_job_run(self, applicationId: str, jobRunId: str) -> dict[str, Any]:
         found = _run(self._cluster(applicationId), self._job(applicationId, jobRunId))
         return {"jobRun": {**found, "jobRunId": jobRunId}}
+
+    def get_dashboard_for_job_run(self, applicationId: str, jobRunId: str) -> dict[str, Any]:
+        self._job(applicationId, jobRunId)
+        return {"url": f"https://{jobRunId}.dashboard.example/?token={uuid.uuid4().hex}"}
 
     def list_job_runs(self, applicationId: str, states: Any = None, nextToken: str = "0", **_: Any) -> dict[str, Any]:
         cluster = self._cluster(applicationId)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_ml_provider.backends.local.java import find_jdk
+from airflow_ml_provider.core.lowering import RUNNERS
 from airflow_ml_provider.runners import run_python, run_staged
 
 CANARY = "canary-31c2-staged"
@@ -39,7 +40,12 @@ def test_a_staged_job_under_spark_submit(tmp_path: Path) -> None:
     (tmp_path / "beside.txt").write_text("beside")
     (tmp_path / "secrets.json").write_text(json.dumps({"spark.hadoop.fs.test.key": CANARY}))
     (job / "secrets.json").write_text(json.dumps({"KEY": CANARY}))
+    cluster = {"jvm": RUNNERS.joinpath("run_jvm.py").as_uri(), "classes": None, "compiled": "", "archives": []}
+    (tmp_path / "cluster.json").write_text(json.dumps(cluster))
     described = {
+        "cluster": (tmp_path / "cluster.json").as_uri(),
+        "jars": [],
+        "archives": [],
         "runner": Path(run_python.__file__).as_uri(),
         "program": (tmp_path / "program.py").as_uri(),
         "files": [(tmp_path / "beside.txt").as_uri()],

@@ -1,64 +1,64 @@
-"""The ready-made DAG, unchanged, with an EMR connection in the place of the local one."""
+"""The ready-made DAG, unchanged, with an EMR connection in the place of the local one, and its mount in S3.
+
+Its steps run by ``spark-submit`` on the Spark of this machine, with what RunJobFlow and the staging area tell them and nothing else.
+"""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from pyarrow.fs import S3FileSystem
 
-from airflow_ml_provider.backends.local.backend import LocalBackend
-from airflow_ml_provider.backends.local.commands import TOKEN_VARIABLE
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode
 from scripts.stack import Stack
 from tests.fakes.emr import BUCKET, REGION, Services, client, serving
+from tests.servers.seaweedfs import S3Server
+from tests.soak.spark_for_emr import spark_for_emr
 
 DAG = "flight_delays"
 CANARY = "canary-emr-mlflow-0c2d"
-TELL = f"""
-import json, os
-told = {{name: os.environ[name] for name in ("SPARK_REMOTE", "{TOKEN_VARIABLE}")}}
-json.dump(told, open(os.environ["AIRFLOW_ML_RESULT"], "w"))
-"""
-
-
-@pytest.fixture
-def spark(spark_root: Path) -> Iterator[Mapping[str, str]]:
-    """What leads a step to a Spark on this machine, each to a session of its own."""
-    backend = LocalBackend(spark_root)
-    cluster = backend.create(backend.plan_cluster(ClusterSpec(name="behind-emr")), token="behind-emr")
-    while backend.describe([cluster])[cluster].state != "RUNNING":
-        time.sleep(0.1)
-    job = backend.submit(cluster, backend.plan_job(JobSpec(name="tell", program=PythonCode(source=TELL))), token="tell")
-    while not (status := backend.poll(cluster, [job])[job]).state.ended:
-        time.sleep(0.1)
-    address = ";".join(part for part in status.result["SPARK_REMOTE"].split(";") if not part.startswith("session_id="))
-    yield {**status.result, "SPARK_REMOTE": address}
-    backend.terminate(cluster)
 
 
 @pytest.mark.soak
-def test_the_whole_dag(spark: Mapping[str, str], tmp_path: Path) -> None:
-    with serving(Services(speed=1, env=spark)) as aws:
+def test_the_whole_dag(spark_root: Path, seaweedfs: S3Server, tmp_path: Path) -> None:
+    bucket = seaweedfs.make("flights-on-emr")
+    with serving(Services(speed=1, spark=spark_for_emr(spark_root))) as aws:
         extra = {"backend": "emr", "credentials_conn_id": "aws_fake", "staging_uri": f"s3://{BUCKET}/flights"}
         signed = {"endpoint_url": aws.endpoint, "region_name": REGION}
         connections = {
             "spark_cluster_default": {"conn_type": "spark_cluster", "extra": json.dumps(extra)},
             "aws_fake": {"conn_type": "aws", "login": "canary-key", "password": CANARY, "extra": json.dumps(signed)},
+            "store": {**seaweedfs.connection, "extra": json.dumps(seaweedfs.connection["extra"])},
+            "flights": {
+                "conn_type": "mount",
+                "extra": json.dumps({"source": f"s3://{bucket}/lake", "credentials_conn_id": "store"}),
+            },
         }
         with Stack(tmp_path / "airflow", connections=connections) as stack:
             opened = {"conn_type": "mlflow", "host": stack.mlflow_url, "login": "airflow", "password": CANARY}
             stack.api.put_connection("mlflow_default", opened)
-            conf = {"days": 6, "threshold": 0.5, "output": str(tmp_path / "data")}
-            run = stack.api.trigger(DAG, conf)
-            state = stack.api.wait_for_run(DAG, run, timeout=900)
-            assert state == "success", stack.api.states(DAG, run)
-            assert stack.api.xcoms(DAG, run, "spark.score")["return_value"]["day"] == "2013-01-06"
+            run = stack.api.trigger(DAG, {"days": 6, "threshold": 0.5})
+            state = stack.api.wait_for_run(DAG, run, timeout=1500)
+            assert state == "success", _why(stack, run, aws)
+            scored = stack.api.xcoms(DAG, run, "spark.score")["return_value"]
         (cluster,) = aws.clusters.values()
         assert [job.state for job in cluster.jobs.values()] == ["COMPLETED"] * 6
         assert cluster.state == "TERMINATED"
-        assert CANARY not in json.dumps([cluster.payload, *(job.payload for job in cluster.jobs.values())])
+        told = json.dumps([cluster.payload, *([job.payload, job.told] for job in cluster.jobs.values())])
+        assert not [secret for secret in (CANARY, seaweedfs.secret) if secret in told]
         left = client(aws.endpoint, "s3").list_objects_v2(Bucket=BUCKET, Prefix="flights/clusters/")
         assert "Contents" not in left
+    assert scored["day"] == "2013-01-06"
+    store = S3FileSystem(
+        access_key=seaweedfs.key, secret_key=seaweedfs.secret, endpoint_override=seaweedfs.endpoint, region=REGION
+    )
+    table = pq.read_table(scored["path"].replace("dbfs:/mnt/flights", f"{bucket}/lake"), filesystem=store, partitioning=None)
+    assert table.num_rows == scored["rows"] > 500
+
+
+def _why(stack: Stack, run: str, aws: Services) -> str:
+    """What the tasks came to, and what the failed steps told."""
+    failed = [job.told[-3000:] for cluster in aws.clusters.values() for job in cluster.jobs.values() if job.state == "FAILED"]
+    return "\n".join([str(stack.api.states(DAG, run)), *failed])

@@ -141,6 +141,17 @@ class EmrBackend(AwsService):
         log = facts.log / cluster / "steps" / job / "stdout.gz"
         return self.store.log_page(log, after, lambda: self.poll(cluster, [job])[job].state.ended)
 
+    def page(self, cluster: str, job: str) -> str:
+        """The history server outside the cluster, which knows it after its end too; the console until that is ready."""
+        found = self._cluster(cluster)
+        if found is None:
+            raise NotFound(f"cluster {cluster!r} is not known to EMR")
+        with translated():
+            made = self.emr.create_persistent_app_ui(TargetResourceArn=found["ClusterArn"])
+            asked = {"PersistentAppUIId": made["PersistentAppUIId"], "PersistentAppUIType": "SHS"}
+            told = self.emr.get_persistent_app_ui_presigned_url(**asked)
+        return str(told["PresignedURL"]) if told.get("PresignedURLReady") else self._console(cluster)
+
     def _live(self) -> dict[str, Mapping[str, Any]]:
         return {item["Id"]: item for item in self._clusters(ClusterStates=[*translate.LIVE, "TERMINATING"])}
 

@@ -149,6 +149,13 @@ class EmrServerlessBackend(AwsService):
         log = facts.log / f"applications/{cluster}/jobs/{job}/SPARK_DRIVER/stdout.gz"
         return self.store.log_page(log, after, lambda: self.poll(cluster, [job])[job].state.ended)
 
+    def page(self, cluster: str, job: str) -> str:
+        """The Spark UI while the job runs, its history server after."""
+        if not cluster.isalnum() or not job.isalnum():
+            raise NotFound(f"no job {job!r} on application {cluster!r}")
+        with translated():
+            return str(self.emr.get_dashboard_for_job_run(applicationId=cluster, jobRunId=job)["url"])
+
     def _end(self, cluster: str) -> None:
         """Stop an application, and delete it where it stands still already. A stopped one is deleted by a later ``create``."""
         for call in (self.emr.stop_application, self.emr.delete_application):

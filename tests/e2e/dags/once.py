@@ -11,11 +11,13 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
-from airflow_ml_provider.backends.local.backend import LocalBackend
 from airflow_ml_provider.cluster import SparkCluster
+from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
 
 PROGRAM = "../programs/waits.py"
+OFTEN = os.environ.get("ONCE_POLL_INTERVAL")
+"""Seconds between looks, where those that suit the service are too many for a test."""
 SMALL: dict[str, Any] = {"driver": {"cores": 1, "memory": "512m"}}
 
 
@@ -39,14 +41,15 @@ class DiesAfterSubmit(SparkJobOperator):
         return super().execute_complete(context, event)
 
     def _prepare_to_die(self, context: Any) -> None:
-        submit, folder, task = LocalBackend.submit, context["params"]["folder"], self.task_id
+        kind: Any = type(SparkClusterHook.for_handle(self.cluster).backend)
+        submit, folder, task = kind.submit, context["params"]["folder"], self.task_id
 
-        def and_die(backend: LocalBackend, *args: Any, **kwargs: Any) -> str:
-            job = submit(backend, *args, **kwargs)
+        def and_die(backend: Any, *args: Any, **kwargs: Any) -> str:
+            job: str = submit(backend, *args, **kwargs)
             die_once(folder, task)
             return job
 
-        LocalBackend.submit = and_die  # type: ignore[method-assign, assignment]
+        kind.submit = and_die
 
 
 class DiesBeforeReporting(SparkJobOperator):
@@ -78,7 +81,8 @@ def job(
     cluster: SparkCluster, name: str, *, failures: int = 0, kind: type[SparkJobOperator] = SparkJobOperator, **fields: Any
 ) -> Any:
     args = ["{{ params.folder }}", name, str(failures)]
-    return kind(task_id=name, cluster=cluster.handle, program=PROGRAM, args=args, **fields)
+    often = {"poll_interval": float(OFTEN)} if OFTEN else {}
+    return kind(task_id=name, cluster=cluster.handle, program=PROGRAM, args=args, **often, **fields)
 
 
 with dag("once"), SparkCluster("spark", **SMALL) as cluster:

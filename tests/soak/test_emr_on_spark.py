@@ -1,0 +1,146 @@
+"""Steps of EMR and job runs of EMR Serverless on a real Spark: what a plan says reaches driver and executors, and nobody else."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_ml_provider.backends.emr.backend import EmrBackend
+from airflow_ml_provider.backends.emr_serverless.backend import EmrServerlessBackend
+from airflow_ml_provider.backends.local.java import find_jdk
+from airflow_ml_provider.core.mounts import Mount, open_mount, with_mounts
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, Wheel
+from tests.contract.programs import VERSION, programs, versioned
+from tests.contract.rigs import until_ended
+from tests.fakes.emr import BUCKET, ROLE, Job, Services, client, serving
+from tests.mounts.clusters import credentials
+from tests.servers.seaweedfs import S3Server
+from tests.soak.spark_for_emr import spark_for_emr
+
+pytestmark = pytest.mark.soak  # a JVM a step: ten seconds each, more on a busy machine
+PATIENCE = 400.0
+WRITES = """
+import json, os
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+
+def told(call):
+    try:
+        return call()
+    except Exception as error:
+        return str(error).splitlines()[0]
+
+spark.range(7).selectExpr("id", "id % 2 AS k").write.mode("overwrite").partitionBy("k").parquet("dbfs:/mnt/lake/table")
+spark.range(5).write.mode("overwrite").json("dbfs:/mnt/own/table")
+found = {
+    "lake": spark.read.parquet("dbfs:/mnt/lake/table").count(),
+    "own": spark.read.json("dbfs:/mnt/own/table").count(),
+    "read": told(lambda: spark.read.parquet("dbfs:/mnt/seen/table").count()),
+    "refused": told(lambda: spark.range(1).write.mode("append").parquet("dbfs:/mnt/seen/table")),
+    "rdd": sum(spark.sparkContext.textFile("dbfs:/mnt/own/table").map(len).collect()) > 0,
+}
+json.dump(found, open(os.environ["AIRFLOW_ML_RESULT"], "w"))
+"""
+
+
+@pytest.fixture(scope="module")
+def aws(spark_root: Path) -> Iterator[Services]:
+    with serving(Services(speed=1, spark=spark_for_emr(spark_root, "local-cluster[1,1,1024]"))) as services:
+        yield services
+
+
+@pytest.fixture(params=[EmrBackend, EmrServerlessBackend], ids=["emr", "emr-serverless"])
+def backend(request: pytest.FixtureRequest, aws: Services) -> Any:
+    return request.param(lambda service: client(aws.endpoint, service), f"s3://{BUCKET}/on-spark")
+
+
+def make(backend: Any, mounts: Any = None, **fields: Any) -> str:
+    """A cluster that takes jobs."""
+    native = {"executionRoleArn": ROLE} if backend.name == "emr-serverless" else {}
+    spec = ClusterSpec(native=native, max_lifetime=None, idle_timeout=None, **fields)
+    secrets: dict[str, str] = {}
+    if mounts:
+        spec, secrets = with_mounts(spec, mounts)
+    cluster: str = backend.create(backend.plan_cluster(spec), token=uuid.uuid4().hex[:24], secrets=secrets)
+    while backend.describe([cluster])[cluster].state != "RUNNING":
+        time.sleep(0.05)
+    return cluster
+
+
+def submit(backend: Any, cluster: str, spec: JobSpec) -> str:
+    job: str = backend.submit(cluster, backend.plan_job(spec), token=uuid.uuid4().hex[:24])
+    return job
+
+
+def result(services: Services, backend: Any, cluster: str, job: str) -> Any:
+    """What a job hands back; fails with what it told when it fails."""
+    status = until_ended(backend, cluster, job, PATIENCE)
+    assert status.state == "SUCCEEDED", f"{status.message}\n{told(services, cluster, job)[-6000:]}"
+    return status.result
+
+
+def told(services: Services, cluster: str, job: str) -> str:
+    found: Job = services.clusters[cluster].jobs[job]
+    return found.told
+
+
+def test_every_kind_of_program(aws: Services, backend: Any, tmp_path: Path) -> None:
+    cluster = make(backend)
+    known = programs(tmp_path, find_jdk().java)
+    jobs = {name: submit(backend, cluster, spec) for name, (spec, _) in known.items()}
+    found = {name: result(aws, backend, cluster, job) for name, job in jobs.items()}
+    assert found == {name: expected for name, (_, expected) in known.items()}
+    backend.terminate(cluster)
+
+
+def test_packages_reach_the_driver_and_the_executors(aws: Services, backend: Any, tmp_path: Path) -> None:
+    """A job's own go before the cluster's."""
+    first, second = (Wheel(versioned(tmp_path, version)) for version in ("1.0", "2.0"))
+    shared = {"libraries": (first,)} if backend.name == "emr-serverless" else {}
+    cluster = make(backend, **shared)
+    program = PythonCode(source=VERSION)
+    own = submit(backend, cluster, JobSpec(name="own", program=program, libraries=(second,)))
+    if shared:
+        job = submit(backend, cluster, JobSpec(name="cluster", program=program))
+        assert result(aws, backend, cluster, job) == ["1.0", ["1.0"]]
+    assert result(aws, backend, cluster, own) == ["2.0", ["2.0"]]
+    backend.terminate(cluster)
+
+
+def test_mounts(aws: Services, backend: Any, seaweedfs: S3Server) -> None:
+    """One opened by its connection's keys, the same read-only, and one by the machines' own role."""
+    bucket = seaweedfs.make(f"lake-{backend.name}")
+    keys = credentials(seaweedfs.connection)
+    s3 = client(aws.endpoint, "s3")
+    own = f"own-{backend.name}"
+    s3.create_bucket(Bucket=own, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    role = Mount("own", f"s3://{own}/in")
+    mounts = {
+        Mount("lake", f"s3://{bucket}/in"): keys,
+        Mount("seen", f"s3://{bucket}/in", read_only=True): keys,
+        role: None,
+    }
+    opened = {mount: open_mount(mount, opens) for mount, opens in mounts.items()}
+    # The machines' role is one of Amazon's; here keys of the fake stand for it.
+    provider = f"spark.hadoop.fs.s3a.bucket.{own}.aws.credentials.provider"
+    keys_of_role = {provider: "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider"}
+    cluster = make(backend, opened, spark_conf=keys_of_role)
+    job = submit(backend, cluster, JobSpec(name="writes", program=PythonCode(source=WRITES)))
+    found = result(aws, backend, cluster, job)
+    refused = found.pop("refused")
+    assert found == {"lake": 7, "own": 5, "read": 7, "rdd": True}
+    assert "it is mounted read-only" in refused
+    committed = seaweedfs.client().get_object(Bucket=bucket, Key="in/table/_SUCCESS")["Body"].read()
+    assert b'"committer":"magic"' in committed.replace(b" ", b"")
+    again = submit(backend, cluster, JobSpec(name="again", program=PythonCode(source=WRITES)))
+    assert result(aws, backend, cluster, again)["lake"] == 7
+    assert seaweedfs.secret not in told(aws, cluster, job)
+    assert seaweedfs.secret not in json.dumps([aws.clusters[cluster].payload, aws.clusters[cluster].jobs[job].payload])
+    backend.terminate(cluster)
+    assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET, Prefix="on-spark/clusters/")

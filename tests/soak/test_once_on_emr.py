@@ -1,0 +1,82 @@
+"""The cases of tests/e2e/test_once.py with an EMR connection in the place of the local one: the same DAGs, the same deaths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from airflow_ml_provider.backends.emr.translate import job_state
+from scripts.stack import Stack
+from tests.e2e.conftest import CANARIES, QUICK, Run
+from tests.e2e.test_once import *  # noqa: F403 - every case of it is a case of this file
+from tests.fakes.emr import BUCKET, REGION, Cluster, Services, client, serving
+from tests.processes import assert_nothing_runs, eventually
+
+pytestmark = pytest.mark.soak
+DAGS = Path(__file__).parents[1] / "e2e" / "dags"
+
+
+@dataclass
+class EmrRun(Run):
+    """One DAG run whose cluster is one of the fake's."""
+
+    aws: Any = None
+
+    def made(self) -> Cluster:
+        found: Cluster = self.aws.clusters[self.cluster().rpartition("/")[2]]
+        return found
+
+    def job_states(self, task: str) -> list[str]:
+        jobs = [job for job in self.made().jobs.values() if job.payload["Name"].startswith(f"{task} [")]
+        return [job_state(job.state).value for job in sorted(jobs, key=lambda job: job.created)]
+
+    def assert_nothing_is_left(self) -> None:
+        eventually(lambda: self.made().state == "TERMINATED", within=60)
+        pids = [int(line) for noted in self.folder.glob("*.runs") for line in noted.read_text().splitlines()]
+        eventually(lambda: not any(psutil.pid_exists(pid) for pid in pids), within=60)
+        (token,) = (tag["Value"] for tag in self.made().payload["Tags"] if tag["Key"] == "airflow-ml-provider")
+        left = client(self.aws.endpoint, "s3").list_objects_v2(Bucket=BUCKET, Prefix=f"once/clusters/{token}/")
+        assert "Contents" not in left
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Services]:
+    with serving(Services(speed=1)) as services:
+        yield services
+        assert_nothing_runs(services.root, within=60)
+
+
+@pytest.fixture(scope="module")
+def stack(aws: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    signed = {"endpoint_url": aws.endpoint, "region_name": REGION}
+    extra = {"backend": "emr", "credentials_conn_id": "aws_fake", "staging_uri": f"s3://{BUCKET}/once"}
+    connections = {
+        "spark_cluster_default": {"conn_type": "spark_cluster", "extra": json.dumps(extra)},
+        "aws_fake": {
+            "conn_type": "aws",
+            "login": CANARIES["extra"],
+            "password": CANARIES["credentials"],
+            "extra": json.dumps(signed),
+        },
+    }
+    env = {"ONCE_POLL_INTERVAL": "0.5"}
+    home = tmp_path_factory.mktemp("emr") / "airflow"
+    with Stack(home, dags=DAGS, settings=QUICK, connections=connections, env=env) as stack:
+        opened = {"conn_type": "mlflow", "host": stack.mlflow_url, "login": "airflow", "password": CANARIES["mlflow"]}
+        stack.api.put_connection("mlflow_default", opened)
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def runs(stack: Stack, aws: Services, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
+    def start(dag_id: str) -> Run:
+        folder, root = tmp_path_factory.mktemp(dag_id), tmp_path_factory.mktemp("root")
+        return EmrRun(stack, root, dag_id, stack.api.trigger(dag_id, {"folder": str(folder)}), folder, aws=aws)
+
+    return start("once"), start("marked_run")
