@@ -38,7 +38,7 @@ def address(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
     from airflow_ml_provider.core.handle import Handle
     from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 
-    which = {"dag_ids": dag_id, "run_id": run_id, "task_ids": task_id, "map_indexes": map_index}
+    which: Any = {"dag_ids": dag_id, "run_id": run_id, "task_ids": task_id, "map_indexes": map_index}
     with create_session() as session:
         row = session.scalars(XComModel.get_many(key=JOB_KEY, **which)).first()
         found = XComModel.deserialize_value(row) if row else None

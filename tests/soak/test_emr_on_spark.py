@@ -34,7 +34,7 @@ def told(call):
     try:
         return call()
     except Exception as error:
-        return str(error).splitlines()[0]
+        return str(error)
 
 spark.range(7).selectExpr("id", "id % 2 AS k").write.mode("overwrite").partitionBy("k").parquet("dbfs:/mnt/lake/table")
 spark.range(5).write.mode("overwrite").json("dbfs:/mnt/own/table")
