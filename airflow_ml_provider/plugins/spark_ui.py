@@ -22,7 +22,7 @@ class SparkUiPlugin(AirflowPlugin):
     """Serves :data:`~airflow_ml_provider.links.spark.PAGES`."""
 
     name = "airflow_ml_provider"
-    fastapi_apps: list[Any] = [{"app": pages, "url_prefix": PAGES, "name": "Spark UI"}]  # noqa: RUF012 - as Airflow declares it
+    fastapi_apps: list[Any] = [{"app": pages, "url_prefix": PAGES, "name": "Spark UI"}]
 
 
 def address(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
