@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from airflow_ml_provider.adf.graph import Activity
 from airflow_ml_provider.core.errors import ConfigurationError
@@ -26,7 +27,7 @@ def hide(value: Any) -> None:
     """Have Airflow mask every text of a value in this task's logs."""
     from airflow.sdk.log import mask_secret
 
-    for text in _texts(value):
+    for text in filter(None, _texts(value)):
         mask_secret(text)
 
 
@@ -44,12 +45,20 @@ def unseal(text: str) -> dict[str, Any]:
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+        yield from _parts(value) if "://" in value else ()
     elif isinstance(value, Mapping):
         for inner in value.values():
             yield from _texts(inner)
     elif isinstance(value, list):
         for inner in value:
             yield from _texts(inner)
+
+
+def _parts(url: str) -> Iterator[str]:
+    """What errors of HTTP clients show of an address, and what is secret in it."""
+    found = urlsplit(url)
+    yield from (f"{found.path}?{found.query}", found.query, found.password or "")
+    yield from (secret for _, secret in parse_qsl(found.query))
 
 
 def _fernet() -> Any:

@@ -1,0 +1,149 @@
+"""Activities that speak HTTP, with a real server on loopback; and what a secure policy keeps from being seen."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.airflow.conftest import Run
+from tests.airflow.test_adf_activities import activity, copied, dataset, lake
+from tests.airflow.test_adf_control import check, expression, put
+from tests.airflow.test_adf_semantics import after, pipeline
+
+__all__ = ["lake", "pipeline"]
+SECRET, ANSWER = "secret-question-81f3", "secret-answer-77aa"
+
+
+class Server(ThreadingHTTPServer):
+    """Answers by path, and keeps what it was asked: method, path, headers in lower case, body."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, str, dict[str, str], str]] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def of(self, path: str) -> list[tuple[str, str, dict[str, str], str]]:
+        return [one for one in self.asked if one[1].partition("?")[0] == path]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        path = self.path.partition("?")[0]
+        self.server.asked.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+        status, headers, text = self._told(path)
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(text))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def _told(self, path: str) -> tuple[int, dict[str, str], str]:
+        if path == "/slow":
+            return 202, {"Location": "/done", "Retry-After": "0"}, "{}"
+        if path == "/msi/token":
+            token = {"access_token": "token-of-the-worker", "expires_on": "4102444800", "resource": "r", "token_type": "Bearer"}
+            return 200, {"Content-Type": "application/json"}, json.dumps(token)
+        if path == "/missing":
+            return 404, {}, f"there is no {SECRET}"
+        if path == "/text":
+            return 200, {}, "a,b\n1,2\n"
+        return 200, {"Content-Type": "application/json"}, json.dumps({"path": path, "answer": ANSWER})
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing: a test's output is the tasks'."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as made:
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        yield made
+        made.shutdown()
+
+
+def test_web_activities(
+    pipeline: Callable[..., Run], tmp_path: Path, lake: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FUNCTIONS", json.dumps({"conn_type": "http", "host": server.url, "password": "key-1"}))
+    monkeypatch.setenv("AIRFLOW_CONN_SITE", json.dumps({"conn_type": "http", "host": server.url}))
+    monkeypatch.setenv("AIRFLOW_CONN_127_0_0_1", json.dumps({"conn_type": "http", "extra": {"X-From": "the connection"}}))
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{server.url}/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "here")
+    folder, place = tmp_path / "dataset", {"type": "HttpServerLocation", "relativeUrl": "/text"}
+    site = dataset(folder, "site", "Binary", "site", location=place)
+    kept = dataset(folder, "kept", "Binary", "the lake", location={"fileName": "text.csv"})
+    login = {"type": "Basic", "username": "me", "password": "mine"}
+    identity = {"type": "MSI", "resource": "https://management.azure.com/"}
+    ask = {"method": "POST", "body": {"day": "@pipeline().Pipeline"}, "headers": {"X-Day": "1"}}
+    done = pipeline(
+        "web",
+        activity("basic", "WebActivity", url=f"{server.url}/basic?a=b%20c", authentication=login, **ask),
+        activity("msi", "WebActivity", url=f"{server.url}/msi", method="GET", authentication=identity),
+        activity("slow", "WebActivity", url=f"{server.url}/slow", method="PUT", body="text"),
+        activity("once", "WebActivity", url=f"{server.url}/slow", method="PUT", body="text", turnOffAsync=True),
+        activity("missing", "WebActivity", url=f"{server.url}/missing", method="GET"),
+        {
+            **activity("function", "AzureFunctionActivity", after("missing", "Failed"), functionName="f/x?y=1", method="GET"),
+            "linkedServiceName": {"referenceName": "functions"},
+        },
+        copied("download", site, kept, after("function")),
+    )
+    check(done)
+    records = {name: done.xcom(name, "adf_record") for name in ("basic", "slow", "once", "missing")}
+    ((method, path, headers, body),) = server.of("/basic")
+    assert (method, path, json.loads(body)) == ("POST", "/basic?a=b%20c", {"day": "web"})
+    assert headers["authorization"] == f"Basic {base64.b64encode(b'me:mine').decode()}"
+    assert (headers["x-day"], headers["x-from"], headers["content-type"]) == ("1", "the connection", "application/json")
+    assert records["basic"]["output"]["answer"] == ANSWER
+    assert server.of("/msi")[0][2]["authorization"] == "Bearer token-of-the-worker"
+    assert (records["slow"]["output"]["path"], len(server.of("/done"))) == ("/done", 1)
+    assert "path" not in records["once"]["output"]
+    assert records["missing"]["error"]["errorCode"] == "404"
+    assert server.of("/api/f/x")[0][2]["x-functions-key"] == "key-1"
+    assert (lake / "text.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_a_secure_policy_shows_nothing(
+    pipeline: Callable[..., Run], server: Server, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
+) -> None:
+    from airflow.models import crypto
+
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
+    crypto.get_fernet.cache_clear()
+    secure = {"policy": {"secureInput": True, "secureOutput": True}}
+    got = expression("@activity('ask').output.answer")
+    call = {"method": "POST", "headers": {"X-Key": SECRET}}
+    failing = f"http://127.0.0.1:1/x?code={SECRET}"
+    done = pipeline(
+        "secure",
+        {**activity("ask", "WebActivity", url=f"{server.url}/x?code={SECRET}", body=SECRET, **call), **secure},
+        {**activity("refused", "WebActivity", url=f"{server.url}/missing", **call), **secure},
+        {**activity("unreached", "WebActivity", url=failing, **call), **secure},
+        {**put("keep", "kept", got, after("ask"), after("refused", "Failed"), after("unreached", "Failed")), **secure},
+        {**activity("use", "WebActivity", after("keep"), url=f"{server.url}/use", body="@variables('kept')", **call), **secure},
+        variables={"kept": {"type": "String"}},
+    )
+    shown = log()
+    check(done)
+    crypto.get_fernet.cache_clear()
+    assert server.of("/x")[0][3] == SECRET
+    assert server.of("/use")[0][3] == ANSWER
+    assert done.xcom("unreached", "adf_record").keys() == {"status", "sealed"}
+    seen = shown + json.dumps([str(one) for one in done.xcoms().items()])
+    assert not [task for task in done.dag.tasks if task.template_fields]
+    assert "its error is in activity('unreached').error alone" in shown
+    assert SECRET not in seen
+    assert ANSWER not in seen
