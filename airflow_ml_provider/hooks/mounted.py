@@ -34,7 +34,8 @@ def open_mounts(spec: ClusterSpec, *, here: bool) -> tuple[ClusterSpec, dict[str
 
 def _look(hook: MountHook, *, here: bool) -> None:
     if hook.opened.protocol not in _ELSEWHERE:
-        _look_at_store(hook)
+        if here or hook.mount.conn_id:  # else the cluster's own role opens it, and this machine's may not
+            _look_at_store(hook)
     elif here and hook.opened.protocol == "file" and hook.mount.read_only and not Path(hook.opened.path).exists():
         raise _missing(hook, hook.opened.path)
 

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,11 @@ def run(folder: str) -> int:
     files: Any = Hadoop() if "PYSPARK_GATEWAY_PORT" in os.environ else Folder()
     job = json.loads(files.read(f"{folder}/job.json"))
     with tempfile.TemporaryDirectory(prefix="job-") as scratch:
-        code, message = _run_program(files, job, Path(scratch))
+        try:
+            code, message = _run_program(files, job, Path(scratch))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it was, the job has an outcome
+            traceback.print_exc()
+            code, message = 1, f"the program could not be started: {type(error).__name__}: {error}"
         result = None
         if not code:
             result, message = _result(Path(scratch) / "result.json")

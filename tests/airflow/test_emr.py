@@ -21,7 +21,7 @@ from airflow.triggers.base import BaseTrigger
 
 from airflow_ml_provider.cluster import SparkCluster
 from airflow_ml_provider.core.errors import AccessDenied, ConfigurationError
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonWheel
 from airflow_ml_provider.core.staging import Place
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.links.spark import PAGES
@@ -29,6 +29,7 @@ from airflow_ml_provider.operators.spark_cluster import CreateSparkClusterOperat
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
 from airflow_ml_provider.plugins import spark_ui
 from airflow_ml_provider.triggers.spark import SparkTrigger
+from tests.contract.programs import wheel
 from tests.fakes.emr import _ENDED, BUCKET, ROLE, Refused, Services, client, serving
 
 CANARY = "canary-9a40-aws"
@@ -262,6 +263,30 @@ def test_a_secret_is_in_no_payload_and_goes_once_it_is_read(service, tmp_path):
     for item in (cluster, other):
         backend.terminate(item)
     assert objects(service) == before
+
+
+@only_emr
+def test_a_wheel_is_a_program_and_its_packages_go_with_the_cluster(service, tmp_path):
+    hand_back = "import json, os, sys\ndef main():\n    json.dump(sys.argv[1:], open(os.environ['AIRFLOW_ML_RESULT'], 'w'))\n"
+    made_of = wheel(tmp_path, "etl_of_tests", "1.0", hand_back, "run-etl = etl_of_tests:main")
+    backend = SparkClusterHook().backend
+    cluster = backend.create(backend.plan_cluster(SparkClusterHook().cluster_spec({})), token="wheel")
+    spec = JobSpec(name="etl", program=PythonWheel(wheel=made_of, entry_point="run-etl", args=("x",)))
+    job = backend.submit(cluster, backend.plan_job(spec), token="job")
+    while not (status := backend.poll(cluster, [job])[job]).state.ended:
+        time.sleep(0.02)
+    assert (status.state, status.result) == ("SUCCEEDED", ["x"]), status.message
+    assert len([key for key in objects(service) if key.endswith("packages.zip")]) == 1
+    backend.terminate(cluster)
+    assert objects(service) == []
+
+
+def test_mounts_of_the_clusters_own_role_are_not_looked_at_from_here(service):
+    hook = SparkClusterHook()
+    fields = {"mounts": [{"name": "raw", "source": "s3://nobody-here-may-list/in"}]}
+    spec, secrets = hook.open_mounts(hook.cluster_spec(fields))
+    assert secrets == {}
+    assert "s3a://nobody-here-may-list/in" in json.dumps(hook.backend.plan_cluster(spec))
 
 
 @only_emr

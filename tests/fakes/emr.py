@@ -133,11 +133,13 @@ class Spark:
     :param java_home: of its JDK.
     :param jars: what it needs for S3.
     :param master: as ``spark-submit`` takes it.
+    :param python: the interpreter, which has PySpark.
     """
 
     java_home: Path
     jars: tuple[Path, ...]
     master: str = "local[2]"
+    python: Path = Path(sys.executable)
 
     def step(self, services: Services, cluster: Cluster, job: Job, folder: Path) -> tuple[list[str], dict[str, str]]:
         """The step's own command as EMR would run it, and its environment."""
@@ -150,8 +152,8 @@ class Spark:
         (folder / "conf").mkdir()
         lines = [f"{key} {value}\n" for key, value in self._properties(services, cluster).items()]
         (folder / "conf" / "spark-defaults.conf").write_text("".join(lines).replace("\\", "\\\\"))
-        env = {"JAVA_HOME": str(self.java_home), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-        return [str(Path(sys.executable).with_name(submit[0])), *submit[1:]], {**env, "SPARK_CONF_DIR": str(folder / "conf")}
+        env = {"JAVA_HOME": str(self.java_home), "PYSPARK_PYTHON": str(self.python), "SPARK_LOCAL_IP": "127.0.0.1"}
+        return [str(self.python.with_name(submit[0])), *submit[1:]], {**env, "SPARK_CONF_DIR": str(folder / "conf")}
 
     def _properties(self, services: Services, cluster: Cluster) -> dict[str, str]:
         """The cluster's own, over what the machines have: S3 as their role opens it."""

@@ -1,7 +1,12 @@
-"""The Spark of this machine as the machines of EMR have theirs."""
+"""The Spark of this machine as the machines of EMR have theirs.
+
+``EMR_SPARK_PYTHON`` names another interpreter with a PySpark of its own, such as 3.5, which EMR has, and ``EMR_SPARK_JARS`` what that
+one needs for S3, colons between.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from airflow_ml_provider.backends.local.connectors import class_path
@@ -17,4 +22,6 @@ def spark_for_emr(root: Path, master: str = "local[2]") -> Spark:
     :param master: as ``spark-submit`` takes it.
     """
     jdk = with_shim(find_jdk(), root / "cache")
+    if python := os.environ.get("EMR_SPARK_PYTHON"):
+        return Spark(jdk.home, tuple(map(Path, os.environ["EMR_SPARK_JARS"].split(":"))), master, Path(python))
     return Spark(jdk.home, tuple(class_path(root / "cache", spark_home(), jdk.java, ["aws"])), master)

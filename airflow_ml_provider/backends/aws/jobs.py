@@ -12,7 +12,7 @@ from airflow_ml_provider.backends.aws import libraries
 from airflow_ml_provider.backends.aws.packages import archive
 from airflow_ml_provider.backends.aws.storage import Store
 from airflow_ml_provider.core.backend import Plan
-from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.errors import NotFound, SpecError
 from airflow_ml_provider.core.lowering import RUNNERS
 from airflow_ml_provider.core.spec import JobSpec, PythonCode, PythonFile
 from airflow_ml_provider.core.staging import JOB, STAGED, Place
@@ -97,6 +97,8 @@ def stage_job(store: Store, cluster: Place, job: Place, staged: Plan, secrets: M
     if secrets:
         store.write_json(job / "secrets.json", dict(secrets))
     made_for = store.read_json(cluster / "cluster.json") if staged["packages"] else {}
+    if made_for is None:
+        raise NotFound(f"{cluster} is gone: the cluster was terminated")
     described = {
         "cluster": str(cluster / "cluster.json"),
         "runner": str(runner),

@@ -29,7 +29,7 @@ def archive(packages: Sequence[Mapping[str, Any]], *, python: str, machine: str)
     with tempfile.TemporaryDirectory(prefix="packages-") as folder:
         for index, arguments in _by_index(packages).items():
             _install(Path(folder), [*(["--index-url", index] if index else []), *arguments], python, machine)
-        return _zipped(Path(folder))
+        return zipped(Path(folder))
 
 
 def _by_index(packages: Sequence[Mapping[str, Any]]) -> dict[str | None, list[str]]:
@@ -51,8 +51,8 @@ def _install(folder: Path, arguments: list[str], python: str, machine: str) -> N
         raise ConfigurationError(f"libraries: they could not be installed for Python {python} on {machine}:\n{last}")
 
 
-def _zipped(folder: Path) -> bytes:
-    """Without dates and in order, so that the content alone makes its name in the staging area."""
+def zipped(folder: Path) -> bytes:
+    """The folder's files as a zip, without dates and in order: the content alone makes its name in the staging area."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):
