@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 _LARGEST_RESULT = 16 << 20
+_OF_THE_JVM = "run_jvm.py"
 _REDACTION = "(?i)secret|password|token|access[.]?key"
 
 
@@ -197,7 +198,8 @@ def _run_program(files: Any, job: dict[str, Any], scratch: Path) -> tuple[int, s
         _fetched(files, uri, work)
     told = {"AIRFLOW_ML_RESULT": str(scratch / "result.json"), "AIRFLOW_ML_ERROR": str(scratch / "error.json")}
     own = {**job["env"], **secrets, **told}
-    files.share(own)
+    if program.name == _OF_THE_JVM:
+        files.share(own)
     process = subprocess.Popen(
         [sys.executable, str(runner), str(program), *job["args"]],
         env={"PYTHONUNBUFFERED": "1", **os.environ, **packages, **own},
