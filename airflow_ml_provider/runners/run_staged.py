@@ -7,6 +7,7 @@ argument. It runs on Python 3.9, which EMR 7 brings.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -206,11 +207,12 @@ def _run_program(files: Any, job: dict[str, Any], scratch: Path) -> tuple[int, s
         cwd=work,
         start_new_session=True,
     )
-    signal.signal(signal.SIGTERM, lambda *_: _end(process))
+    signal.signal(signal.SIGTERM, lambda *_: _kill(process))
     try:
         code = process.wait(job["timeout"])
     except subprocess.TimeoutExpired:
-        _end(process)
+        _kill(process)
+        process.wait()
         return 1, f"the timeout of {job['timeout']:g} s has passed"
     return code, _error(scratch / "error.json", code)
 
@@ -282,10 +284,10 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON number: hand back null or text in its place")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the program and all that it has started."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the program and all that it has started. Whoever waits for it goes on waiting: a signal's handler must not."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _path(uri: str) -> Path:

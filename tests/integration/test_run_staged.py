@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from airflow_ml_provider.backends.local.java import find_jdk
@@ -72,3 +73,23 @@ def test_a_staged_job_under_spark_submit(tmp_path: Path) -> None:
     assert outcome == {"exit_code": 0, "message": "", "result": expected}
     assert not (job / "secrets.json").exists()
     assert CANARY not in done.stdout + done.stderr
+
+
+def test_a_runner_that_is_told_to_end_ends_with_its_program(tmp_path: Path) -> None:
+    """Alone, without Spark: it must not wait in the handler of the signal for what it waits for already."""
+    job = tmp_path / "jobs" / "t"
+    job.mkdir(parents=True)
+    (tmp_path / "hangs.py").write_text("import os, signal\nprint(os.getpid(), flush=True)\nsignal.pause()\n")
+    (tmp_path / "cluster.json").write_text(json.dumps({"jvm": "", "classes": None, "compiled": "", "archives": []}))
+    nothing = {"files": [], "jars": [], "archives": [], "args": [], "env": {}, "timeout": None, "secrets": None}
+    uris = {name: (tmp_path / file).as_uri() for name, file in (("cluster", "cluster.json"), ("program", "hangs.py"))}
+    described = {**nothing, **uris, "runner": Path(run_python.__file__).as_uri(), "properties": (tmp_path / "none.json").as_uri()}
+    (job / "job.json").write_text(json.dumps(described))
+    command = [sys.executable, run_staged.__file__, job.as_uri()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as runner:
+        assert runner.stdout is not None
+        program = int(runner.stdout.readline())
+        runner.terminate()
+        assert runner.wait(30)
+    assert not psutil.pid_exists(program)
+    assert json.loads((job / "outcome.json").read_text())["message"] == "the program ended with signal 9"

@@ -49,6 +49,8 @@ class EmrRun(Run):
 def aws() -> Iterator[Services]:
     with serving(Services(speed=1)) as services:
         yield services
+        for cluster in services.clusters.values():
+            cluster.end("TERMINATED", "INTERRUPTED")
         assert_nothing_runs(services.root, within=60)
 
 
