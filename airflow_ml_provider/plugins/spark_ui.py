@@ -33,14 +33,15 @@ def address(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
     """
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
+    from sqlalchemy import select
 
     from airflow_ml_provider.core.backend import MakesPages
     from airflow_ml_provider.core.handle import Handle
     from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 
-    which: Any = {"dag_ids": dag_id, "run_id": run_id, "task_ids": task_id, "map_indexes": map_index}
+    which = {"key": JOB_KEY, "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
     with create_session() as session:
-        row = session.scalars(XComModel.get_many(key=JOB_KEY, **which)).first()
+        row = session.scalars(select(XComModel).filter_by(**which)).first()
         found = XComModel.deserialize_value(row) if row else None
     if not found:
         raise LookupError(f"the task {task_id!r} of this run has no job")

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import psutil
 import pytest
 
@@ -82,3 +84,19 @@ def runs(stack: Stack, aws: Services, tmp_path_factory: pytest.TempPathFactory) 
         return EmrRun(stack, root, dag_id, stack.api.trigger(dag_id, {"folder": str(folder)}), folder, aws=aws)
 
     return start("once"), start("marked_run")
+
+
+def test_the_spark_ui_opens_to_who_may_see_the_task_and_its_address_is_kept_nowhere(once: EmrRun) -> None:
+    xcoms = once.stack.api.xcoms(once.dag_id, once.run_id, "spark.while_running")
+    page = once.stack.url + urlsplit(xcoms["spark_ui_url"]).path
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(page).status_code == httpx.codes.UNAUTHORIZED
+        who = {"username": once.stack.user, "password": once.stack.password}
+        token = client.post(f"{once.stack.url}/auth/token", json=who).json()["access_token"]
+        answers = [client.get(page, headers={"Authorization": f"Bearer {token}"}) for _ in range(2)]
+        nobody = client.get(page.replace("while_running", "nobody"), headers={"Authorization": f"Bearer {token}"})
+    assert [answer.status_code for answer in answers] == [httpx.codes.TEMPORARY_REDIRECT] * 2, answers[0].text
+    assert "console.aws.amazon.com" in answers[0].headers["location"]
+    assert "token=" in answers[1].headers["location"]
+    assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
+    assert nobody.status_code == httpx.codes.NOT_FOUND
