@@ -6,16 +6,38 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow.sdk.configuration import conf
-    from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
+    from airflow.sdk.exceptions import (
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+    )
 else:
     try:
         from airflow.sdk.configuration import conf
-        from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
+        from airflow.sdk.exceptions import (
+            AirflowFailException,
+            AirflowNotFoundException,
+            AirflowSensorTimeout,
+            AirflowSkipException,
+        )
     except ImportError:
         from airflow.configuration import conf
-        from airflow.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
+        from airflow.exceptions import (
+            AirflowFailException,
+            AirflowNotFoundException,
+            AirflowSensorTimeout,
+            AirflowSkipException,
+        )
 
-__all__ = ["DEFERRABLE", "AirflowFailException", "AirflowNotFoundException", "AirflowSensorTimeout", "conf"]
+__all__ = [
+    "DEFERRABLE",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "conf",
+]
 
 DEFERRABLE: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
 """Airflow's default for ``deferrable``."""

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.operator import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_ml_provider._compat import AirflowFailException
+from airflow_ml_provider._compat import AirflowFailException, AirflowSkipException
 from airflow_ml_provider.adf import programs, semantics
 from airflow_ml_provider.adf.graph import Activity, Branch, Condition, Resource
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
