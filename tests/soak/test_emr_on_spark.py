@@ -127,10 +127,7 @@ def test_mounts(aws: Services, backend: Any, seaweedfs: S3Server) -> None:
         role: None,
     }
     opened = {mount: open_mount(mount, opens) for mount, opens in mounts.items()}
-    # The machines' role is one of Amazon's; here keys of the fake stand for it.
-    provider = f"spark.hadoop.fs.s3a.bucket.{own}.aws.credentials.provider"
-    keys_of_role = {provider: "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider"}
-    cluster = make(backend, opened, spark_conf=keys_of_role)
+    cluster = make(backend, opened)
     job = submit(backend, cluster, JobSpec(name="writes", program=PythonCode(source=WRITES)))
     found = result(aws, backend, cluster, job)
     refused = found.pop("refused")

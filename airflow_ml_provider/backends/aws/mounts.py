@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from airflow_ml_provider.backends.aws import releases
 from airflow_ml_provider.core.mounts import FILES, HADOOP_KEY
 from airflow_ml_provider.core.spec import ClusterSpec, Mount
+from airflow_ml_provider.core.storage.s3 import MACHINES_OWN
 
+_OF_BUCKET = f"{HADOOP_KEY}fs.s3a.bucket."
 COMMIT_PROTOCOL = "airflow_ml_provider.MountCommitProtocol"
 _S3 = ("s3", "s3a", "s3n")
 _OPENED = (*_S3, "hdfs")
@@ -41,8 +43,14 @@ def problems(spec: ClusterSpec, label: str) -> Iterator[str]:
 
 
 def properties(spec: ClusterSpec) -> dict[str, str]:
-    """Spark's properties beside the settings that the spec has already."""
-    return {"spark.sql.sources.commitProtocolClass": COMMIT_PROTOCOL} if needs_classes(spec.mounts) else {}
+    """The spec's properties, the settings of its mounts among them, and what else mounts need of Spark."""
+    commits = {"spark.sql.sources.commitProtocolClass": COMMIT_PROTOCOL} if needs_classes(spec.mounts) else {}
+    return {**commits, **{key: value for key, value in spec.spark_conf.items() if not _is_the_services_own(key, value)}}
+
+
+def _is_the_services_own(key: str, value: str) -> bool:
+    """Whether a setting leaves a bucket to whoever the machine is: the service knows best how its own role signs in."""
+    return value == MACHINES_OWN and key.startswith(_OF_BUCKET) and key.endswith(".aws.credentials.provider")
 
 
 def needs_classes(mounts: Iterable[Mount | str]) -> bool:

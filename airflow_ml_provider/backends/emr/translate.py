@@ -157,10 +157,9 @@ def _configurations(spec: ClusterSpec) -> list[Plan]:
     properties = {
         **_sizes(spec),
         **libraries.properties(spec.libraries),
-        **mounts.properties(spec),
         **(gpu_properties(gpus) if gpus else {}),
         **{f"spark.executorEnv.{name}": value for name, value in spec.env.items()},
-        **spec.spark_conf,
+        **mounts.properties(spec),
     }
     found: list[Plan] = [{"Classification": "spark-defaults", "Properties": properties}] if properties else []
     if spec.env:

@@ -204,7 +204,7 @@ def _properties(spec: ClusterSpec) -> dict[str, str]:
         f"spark.{who}.{name}": value for who in ("emr-serverless.driverEnv", "executorEnv") for name, value in spec.env.items()
     }
     known = {key: str(value) for key, value in sizes.items() if value}
-    return {**known, **env, **libraries.properties(spec.libraries), **mounts.properties(spec), **spec.spark_conf}
+    return {**known, **env, **libraries.properties(spec.libraries), **mounts.properties(spec)}
 
 
 def _quoted(text: str) -> str:

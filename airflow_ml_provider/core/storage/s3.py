@@ -16,7 +16,8 @@ _SESSION = f"{_PROVIDERS}.TemporaryAWSCredentialsProvider"
 _ANONYMOUS = f"{_PROVIDERS}.AnonymousAWSCredentialsProvider"
 _PROFILE = f"{_PROVIDERS}.auth.ProfileAWSCredentialsProvider"
 _ROLE = f"{_PROVIDERS}.auth.AssumedRoleCredentialProvider"
-_DEFAULT = f"{_SDK}.DefaultCredentialsProvider"
+MACHINES_OWN = f"{_SDK}.DefaultCredentialsProvider"
+"""Signs in as whoever the machine is, where nothing else knows better."""
 _ANYWHERE = "us-east-1"
 COMMITTER = {
     "mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory",
@@ -88,7 +89,7 @@ def _place(credentials: Credentials | None) -> tuple[dict[str, str], dict[str, A
 
 def _login(credentials: Credentials | None) -> Login:
     if credentials is None:
-        return Login({"aws.credentials.provider": _DEFAULT})
+        return Login({"aws.credentials.provider": MACHINES_OWN})
     if credentials.get("role_arn"):
         return _role(credentials)
     return _base_login(credentials)
@@ -109,7 +110,7 @@ def _base_login(credentials: Credentials) -> Login:
         return Login({"aws.credentials.provider": _PROFILE, "auth.profile.name": profile}, options={"profile": profile})
     if (credentials.get("config_kwargs") or {}).get("signature_version") == "unsigned":
         return Login({"aws.credentials.provider": _ANONYMOUS}, options={"anon": True})
-    return Login({"aws.credentials.provider": _DEFAULT})
+    return Login({"aws.credentials.provider": MACHINES_OWN})
 
 
 def _keys(key: str, secret: str, token: str | None) -> Login:
