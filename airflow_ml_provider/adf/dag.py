@@ -23,6 +23,7 @@ from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.schedules import Schedule, schedule
 from airflow_ml_provider.adf.spark import Overrides, conversion_tasks, spark_tasks
 from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.spec import MountOrId
 from airflow_ml_provider.operators.adf.activity import (
     AdfActivityOperator,
     AdfEndOperator,
@@ -32,6 +33,7 @@ from airflow_ml_provider.operators.adf.activity import (
     AdfPrepareOperator,
 )
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
+from airflow_ml_provider.operators.adf.stand_ins import StandIns, stand_in
 from airflow_ml_provider.operators.adf.timetable import schedule_fields
 
 __all__ = ["adf_dags", "pipeline_dag", "register"]
@@ -51,6 +53,8 @@ def adf_dags(
     prefix: str = "",
     programs_path: str | os.PathLike[str] | None = None,
     clusters: Overrides | None = None,
+    mounts: Sequence[MountOrId] = (),
+    stand_ins: StandIns | None = None,
     **dag_fields: Any,
 ) -> dict[str, DAG]:
     """A DAG for each pipeline of an export, by its id; also put into the caller's module, where Airflow looks for DAGs.
@@ -60,6 +64,8 @@ def adf_dags(
     :param programs_path: the folder of the notebooks and programs that the activities name; by default ``path`` itself.
     :param clusters: fields of a :class:`~airflow_ml_provider.core.spec.ClusterSpec` by the name of a linked service or a Spark pool,
         in the place of what the export says of its cluster.
+    :param mounts: what every Spark activity's cluster has mounted, as a Databricks workspace has its mounts.
+    :param stand_ins: by a connection's id, the mount or the URI that it is until Airflow has a connection of this id.
     :param dag_fields: of every DAG, before those that come from the export.
     """
     caller = inspect.stack()[1].frame.f_globals
@@ -68,7 +74,9 @@ def adf_dags(
     factory = _loaded(*_content(folder))
     files = Path(here, programs_path).resolve() if programs_path else folder
     dag_ids = _ids([pipeline.name for pipeline in factory.pipelines], prefix)
-    given = {"dag_ids": dag_ids, "files": files, "clusters": clusters or {}, **dag_fields}
+    given = {"dag_ids": dag_ids, "files": files, "clusters": clusters or {}, "mounts": mounts, **dag_fields}
+    if stand_ins:
+        given["default_args"] = {"pre_execute": stand_in(stand_ins), **dag_fields.get("default_args", {})}
     dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, **given) for one in factory.pipelines}
     caller.update(dags)
     return dags
@@ -115,6 +123,7 @@ def pipeline_dag(
     dag_ids: Mapping[str, str] | None = None,
     files: Path = Path(),
     clusters: Overrides | None = None,
+    mounts: Sequence[MountOrId] = (),
     **dag_fields: Any,
 ) -> DAG:
     """The DAG of one pipeline.
@@ -141,7 +150,7 @@ def pipeline_dag(
     }
     with DAG(dag_id=ids[pipeline.name.casefold()], **fields) as dag:
         given = timing.parameters if timing and timing.parameters else {}
-        _Tasks(Place(factory, pipeline, files, ids, clusters or {}, given)).all()
+        _Tasks(Place(factory, pipeline, files, ids, clusters or {}, mounts, given)).all()
     return dag
 
 
@@ -227,7 +236,7 @@ class _Tasks:
         if kind in programs.SPARK:
             return self._spark(activity)
         place = self.place
-        if make := conversion_tasks(activity, place.pipeline, place.factory, place.clusters):
+        if make := conversion_tasks(activity, place):
             return self._hosted(activity, make, converts=True)
         return self._one_task(activity)
 
@@ -284,7 +293,7 @@ class _Tasks:
         """A cluster and the program on it; what the export asks for that has no meaning here is refused when it is reached."""
         place = self.place
         try:
-            make = spark_tasks(activity, place.pipeline, place.factory, place.clusters)
+            make = spark_tasks(activity, place)
         except SpecError as error:
             return self._one_task(activity, str(error))
         return self._hosted(activity, make)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from airflow_ml_provider.adf.reading import pick, read_reference
 from airflow_ml_provider.core.errors import SpecError
 
 _SUFFIXES = ("", ".py", ".ipynb", ".sql", ".scala")
+_CLASSIC = re.compile(r"\b(SparkContext|sparkContext|SQLContext|HiveContext|StreamingContext|mllib|_jvm|_jsc|rdd|sc)\b")
 Fields = dict[str, Any]
 
 
@@ -67,7 +69,17 @@ def output(activity_type: str, result: Json) -> Json:
     """``activity('…').output`` of a program that handed back ``result``, where the activity's type has it."""
     if activity_type.casefold() == "synapsenotebook":
         return {"status": {"Output": {"result": {"exitValue": result}}}}
-    return {"runOutput": result} if activity_type.casefold() in SPARK else result
+    return {"runOutput": _opened(result)} if activity_type.casefold() in SPARK else result
+
+
+def _opened(result: Json) -> Json:
+    """What a notebook hands back; a text that is a JSON object or list, as that."""
+    if not isinstance(result, str) or not result.lstrip().startswith(("{", "[")):
+        return result
+    try:
+        return json.loads(result)
+    except ValueError:
+        return result
 
 
 _LIBRARIES = ("pypi", "jar", "whl", "maven")
@@ -151,11 +163,14 @@ def _given(properties: Mapping[str, Json]) -> Fields:
 
 
 def _submitted(raw: Json, field: str, main_class: Json, args: Json, source: Source) -> Fields:
-    """What ``spark-submit`` would be given: a JAR with its class, or a Python program with a driver of its own."""
+    """What ``spark-submit`` would be given: a JAR with its class, or a Python program. One that speaks of what only a driver of its
+    own has (contexts, RDDs, the JVM) gets one; the others share the cluster's.
+    """
     path, words = _file(source, raw, field), _args(args)
     if path.endswith(".jar"):
         return {"kind": "spark_jar", "jar": path, "main_class": str(main_class or ""), "args": words}
-    return {"kind": "python_file", "path": path, "args": words, "api": "classic"}
+    api = "classic" if _CLASSIC.search(Path(path).read_text(encoding="utf-8", errors="replace")) else "connect"
+    return {"kind": "python_file", "path": path, "args": words, "api": api}
 
 
 def _args(raw: Json) -> list[str]:

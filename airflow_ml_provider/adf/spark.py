@@ -18,6 +18,7 @@ from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec
 from airflow_ml_provider.operators.adf.clusters import AdfClusterOperator, AdfSharedJobOperator
 from airflow_ml_provider.operators.adf.conversion import AdfConversionOperator
+from airflow_ml_provider.operators.adf.place import Place
 from airflow_ml_provider.operators.base import check_constants
 
 COPY = "Copy"
@@ -32,27 +33,26 @@ class AdfCluster(SparkCluster):
     creator = AdfClusterOperator
 
 
-def spark_tasks(activity: Activity, pipeline: Pipeline, factory: Factory, overrides: Overrides) -> TaskFactory:
+def spark_tasks(activity: Activity, place: Place) -> TaskFactory:
     """What makes the tasks of a Spark activity.
 
-    :param overrides: fields of clusters by linked service or pool, in the place of what the export says.
     :raises SpecError: the export asks for what has no meaning here.
     """
-    wanted = _wanted(activity, pipeline, factory, overrides)
+    wanted = _wanted(activity, place)
     check_libraries(activity.type_properties)
     check_constants(ClusterSpec, wanted.fields)
     return lambda hosted: on_cluster(hosted, wanted)
 
 
-def conversion_tasks(activity: Activity, pipeline: Pipeline, factory: Factory, overrides: Overrides) -> TaskFactory | None:
+def conversion_tasks(activity: Activity, place: Place) -> TaskFactory | None:
     """What makes the tasks of a Copy that Spark does; None for every other Copy.
 
     All of a pipeline's Copies share one cluster, which has the mounts of all of them.
     """
-    if copy_way(activity, pipeline, factory) is not Way.SPARK:
+    if copy_way(activity, place.pipeline, place.factory) is not Way.SPARK:
         return None
-    mounts = sorted(_mounts(pipeline, factory))
-    fields = {"name": "adf-copy", "idle_timeout": _COPY_WINDOW, "mounts": mounts, **overrides.get(COPY, {})}
+    mounts = sorted(_mounts(place.pipeline, place.factory))
+    fields = {"name": "adf-copy", "idle_timeout": _COPY_WINDOW, "mounts": mounts, **place.clusters.get(COPY, {})}
 
     def tasks(hosted: Hosted) -> Any:
         maker = AdfClusterOperator(task_id="cluster", service=COPY, shared=True, **fields)
@@ -101,12 +101,13 @@ def on_cluster(hosted: Hosted, wanted: Wanted) -> Any:
         return made.job("run", **shipped, **hosted.fields)
 
 
-def _wanted(activity: Activity, pipeline: Pipeline, factory: Factory, overrides: Overrides) -> Wanted:
+def _wanted(activity: Activity, place: Place) -> Wanted:
     name = activity.linked_service.name if activity.linked_service else ""
     try:
-        found = cluster(activity, factory, pipeline.source)
+        found = cluster(activity, place.factory, place.pipeline.source)
     except SpecError:
-        if name not in overrides:
+        if name not in place.clusters:
             raise
         found = Wanted({}, name)
-    return replace(found, fields=dict(overrides.get(found.service, found.fields)))
+    fields = {"mounts": list(place.mounts)} if place.mounts else {}
+    return replace(found, fields={**fields, **place.clusters.get(found.service, found.fields)})

@@ -82,13 +82,14 @@ def run(airflow_db: None) -> Callable[[Any], Run]:
 class Run:
     """A finished DAG run.
 
+    :param conf: its parameters.
     :param state: of the run.
     """
 
-    def __init__(self, dag: Any) -> None:
+    def __init__(self, dag: Any, conf: dict[str, Any] | None = None) -> None:
         _register(dag)
         self.dag = dag
-        self._run = dag.test()
+        self._run = dag.test(run_conf=conf)
 
     @property
     def state(self) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_ml_provider.adf.datasets import Way, by_rows, way
+from airflow_ml_provider.adf.datasets import BINARY, Way, by_rows, way
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.formats import suffix
 from airflow_ml_provider.adf.reading import pick
@@ -21,6 +21,7 @@ from airflow_ml_provider.operators.adf.places import Store, dataset_of, dataset_
 from airflow_ml_provider.operators.adf.rows import Row, of_files, shaped, to_file
 from airflow_ml_provider.operators.adf.selecting import SCHEME, Selection, select
 from airflow_ml_provider.operators.adf.tables import hook_of, rows_of
+from airflow_ml_provider.operators.adf.unpacking import is_packed, unpack
 
 _LONGEST = 7 * 24 * 3600.0
 _HIERARCHIES = ("", "preservehierarchy", "flattenhierarchy")
@@ -56,6 +57,8 @@ def _files(call: Call, source: Store, sink: Store) -> dict[str, Any]:
     chosen = select(source, settings)
     if not chosen.files:
         raise ActivityFailed(f"activity {call.activity.name!r}: there is no file {source.path}", "2200")
+    if source.kind == BINARY and is_packed(source, sink):
+        return unpack(call, chosen, sink)
     copier = Copier(MountFileSystem(), True, True, 8)
     done = list(copier.copy_each(_targets(call, chosen, sink)))
     if pick(settings, "deleteFilesAfterCompletion"):

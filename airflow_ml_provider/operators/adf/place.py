@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Place:
     :param programs: the folder of the programs and notebooks that activities name.
     :param dag_ids: of every pipeline that is a DAG, by its name in lower case.
     :param clusters: fields of clusters by linked service or pool, in the place of what the export says.
+    :param mounts: of every cluster for a Spark activity.
     :param given: values of parameters that the trigger gives to scheduled runs; expressions over ``trigger()``.
     :param ends: the task whose state is the activity's, by the activity's name.
     :param enters: of a container, the task that judges its condition or its items.
@@ -36,6 +37,7 @@ class Place:
     programs: Path = Path()
     dag_ids: dict[str, str] = field(default_factory=dict)
     clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mounts: Sequence[Any] = ()
     given: Mapping[str, Any] = field(default_factory=dict)
     ends: dict[str, Spot] = field(default_factory=dict)
     enters: dict[str, Spot] = field(default_factory=dict)

@@ -1,0 +1,88 @@
+"""The ready-made Data Factory DAGs from their exports, with real Spark on this machine and a slice of the flights."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_ml_provider.adf.document import load
+from airflow_ml_provider.adf.report import as_json
+from airflow_ml_provider.backends.local.backend import LocalBackend
+from tests.airflow.conftest import Run
+from tests.airflow.test_adf_control import check
+
+ROOT = Path(__file__).parents[2]
+SLICE, FLIGHTS, AIRLINES = {"days": 3}, 2699, 16
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def dags(home: Path, spark_root: Path, monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> Iterator[dict[str, DAG]]:
+    """The DAGs; clusters end with the test."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(home))
+    connection = {"conn_type": "spark_cluster", "extra": {"backend": "local", "staging_uri": str(spark_root)}}
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER_DEFAULT", json.dumps(connection))
+    for conn_id in ("flights_landing", "flights_lake", "flights_db"):
+        monkeypatch.delenv(f"AIRFLOW_CONN_{conn_id.upper()}", raising=False)
+    found = {name: dag for name, dag in runpy.run_path(str(ROOT / "dags" / "data_factory.py")).items() if isinstance(dag, DAG)}
+    yield found
+    backend = LocalBackend(spark_root)
+    for cluster in backend.owned():
+        backend.terminate(cluster.id)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    return list(pq.read_table(folder).to_pylist())
+
+
+def test_the_exports_are_imported_whole() -> None:
+    report = as_json(load(ROOT / "include" / "adf"))
+    assert {one["name"]: one["verdict"] for one in report["pipelines"]} == dict.fromkeys(
+        ("flights_notebook", "flights_on_demand", "flights_hourly"), "imported"
+    )
+    assert not report["problems"]
+
+
+def test_spark_on_demand_is_one_cluster(dags: dict[str, DAG], home: Path, spark_root: Path) -> None:
+    done = Run(dags["adf_flights_on_demand"], SLICE)
+    check(done)
+    (cluster,) = LocalBackend(spark_root).owned()
+    assert done.xcom("Delays_by_carrier.cluster") == done.xcom("Delays_by_airport.cluster")
+    assert cluster.tags["adf_service"] == "flights_hdinsight"
+    by_carrier = rows(home / "data" / "flights_lake" / "flights" / "on_demand" / "delays" / "carrier")
+    assert sum(row["flights"] for row in by_carrier) == FLIGHTS
+    assert done.xcom("Delays_by_carrier.finish", "adf_record")["output"] == {"runOutput": {"rows": len(by_carrier)}}
+
+
+@pytest.mark.soak
+def test_a_notebook_between_two_copies(dags: dict[str, DAG], home: Path) -> None:
+    done = Run(dags["adf_flights_notebook"], SLICE)
+    check(done)
+    lines = (home / "data" / "flights_lake" / "flights" / "daily" / "delays.csv").read_text().splitlines()
+    assert lines[0] == "carrier,month,flights,mean_delay,never_arrived"
+    assert done.xcom("pipeline_end") == {"flights": FLIGHTS, "rows": len(lines) - 1}
+
+
+@pytest.mark.soak
+def test_an_hourly_load(dags: dict[str, DAG], home: Path) -> None:
+    dag = dags["adf_flights_hourly"]
+    assert (str(dag.timetable.summary), dag.is_paused_upon_creation, dag.max_active_runs) == ("15 * * * *", True, 1)
+    for _ in range(2):
+        check(Run(dag, SLICE))
+    with sqlite3.connect(home / "data" / "flights.db") as database:
+        (count,) = database.execute("SELECT sum(flights) FROM carrier_hours").fetchone()
+    assert count == FLIGHTS
+    assert len(rows(home / "data" / "flights_lake" / "flights" / "hourly" / "ingested" / "airlines")) == AIRLINES
