@@ -7,7 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from airflow_ml_provider.adf.dag import adf_dags
+import pytest
+from airflow.sdk.bases.operator import BaseOperator
+
+from airflow_ml_provider.adf import hosting
+from airflow_ml_provider.adf.dag import adf_dags, register
+from airflow_ml_provider.adf.hosting import Hosted
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_semantics import after, bad, good, pipeline, when
 
@@ -181,3 +186,43 @@ def test_triggers_and_parameters_are_the_dags_own(tmp_path: Path) -> None:
     dag = adf_dags(tmp_path, prefix="adf_")["adf_load"]
     assert (dag.max_active_runs, dag.catchup, dag.schedule.expression) == (2, False, "20 * * * *")
     assert (dag.params["n"], dag.params.get_param("n").schema["type"], dag.params["odd"]) == (3, "integer", "yes")
+
+
+def test_an_operator_of_the_users_takes_an_activitys_place(pipeline: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(hosting.REGISTERED, "executedataflow", lambda hosted: None)
+    made: list[str] = []
+
+    class FlowOperator(BaseOperator):
+        template_fields = ("properties",)
+
+        def __init__(self, *, properties: Any, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.properties = properties
+
+        def execute(self, context: Any) -> Any:
+            made.append(self.properties["dataflow"]["referenceName"])
+            return {"rows": self.properties["rows"]}
+
+    def flow(hosted: Hosted) -> FlowOperator:
+        return FlowOperator(task_id="run", properties=hosted.properties, **hosted.fields)
+
+    register("ExecuteDataFlow", flow)
+    asked = {"dataflow": {"referenceName": "clean"}, "rows": expression("@add(1, 2)")}
+    done = pipeline(
+        "registered",
+        {"name": "flow", "type": "ExecuteDataFlow", "typeProperties": asked, "policy": {"retry": 2}},
+        {"name": "unreached", "type": "ExecuteDataFlow", "typeProperties": asked, "dependsOn": [after("flow", "Failed")]},
+        put("told", "n", expression("@createArray(activity('flow').output.rows)"), after("flow")),
+        put(
+            "answer",
+            "pipelineReturnValue",
+            [{"key": "n", "value": {"type": "Expression", "content": "@variables('n')"}}],
+            after("told"),
+        ),
+        variables=VARIABLES,
+    )
+    check(done)
+    assert made == ["clean"]
+    assert (done.states["unreached.finish"], done.dag.task_dict["flow.run"].retries) == ("skipped", 2)
+    assert done.xcom("flow.finish", "adf_record")["output"] == {"rows": 3}
+    assert done.xcom("pipeline_end") == {"n": [3]}
