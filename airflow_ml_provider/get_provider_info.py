@@ -148,14 +148,13 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [
             {"integration-name": "Spark cluster", "python-modules": [f"{package}.triggers.spark"]},
-            {"integration-name": "Mount", "python-modules": [f"{package}.triggers.mount"]},
+            {"integration-name": "Mount", "python-modules": [f"{package}.triggers.blobs", f"{package}.triggers.mount"]},
         ],
         "extra-links": [
             f"{package}.links.spark.SparkUILink",
             f"{package}.links.mlflow.MLflowRunLink",
             f"{package}.links.notebook.NotebookLink",
         ],
-        "plugins": [{"name": "airflow_ml_provider", "plugin-class": f"{package}.plugins.spark_ui.SparkUiPlugin"}],
         "bundles": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.bundles.ready_made"]}],
         "task-decorators": [{"name": "spark_job", "class-name": f"{package}.decorators.spark_job.spark_job_task"}],
     }

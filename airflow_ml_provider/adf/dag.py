@@ -17,10 +17,11 @@ from airflow.sdk import DAG, Param, TaskGroup, task_group
 from airflow_ml_provider.adf import programs
 from airflow_ml_provider.adf.document import load
 from airflow_ml_provider.adf.durations import seconds_of
+from airflow_ml_provider.adf.events import Blobs, Events
 from airflow_ml_provider.adf.graph import Activity, Factory, Json, Parameter, Pipeline
 from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, register
 from airflow_ml_provider.adf.reading import pick
-from airflow_ml_provider.adf.schedules import Schedule, schedule
+from airflow_ml_provider.adf.schedules import starts
 from airflow_ml_provider.adf.spark import Overrides, conversion_tasks, spark_tasks
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import MountOrId
@@ -32,6 +33,7 @@ from airflow_ml_provider.operators.adf.activity import (
     AdfPipelineEndOperator,
     AdfPrepareOperator,
 )
+from airflow_ml_provider.operators.adf.begin import begin_task, upstream
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
 from airflow_ml_provider.operators.adf.stand_ins import StandIns, stand_in
 from airflow_ml_provider.operators.adf.timetable import schedule_fields
@@ -74,7 +76,7 @@ def adf_dags(
     factory = _loaded(*_content(folder))
     files = Path(here, programs_path).resolve() if programs_path else folder
     dag_ids = _ids([pipeline.name for pipeline in factory.pipelines], prefix)
-    given = {"dag_ids": dag_ids, "files": files, "clusters": clusters or {}, "mounts": mounts, **dag_fields}
+    given = {"dag_ids": dag_ids, "prefix": prefix, "files": files, "clusters": clusters or {}, "mounts": mounts, **dag_fields}
     if stand_ins:
         given["default_args"] = {"pre_execute": stand_in(stand_ins), **dag_fields.get("default_args", {})}
     dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, **given) for one in factory.pipelines}
@@ -124,6 +126,7 @@ def pipeline_dag(
     files: Path = Path(),
     clusters: Overrides | None = None,
     mounts: Sequence[MountOrId] = (),
+    prefix: str = "",
     **dag_fields: Any,
 ) -> DAG:
     """The DAG of one pipeline.
@@ -133,42 +136,28 @@ def pipeline_dag(
 
     :param dag_ids: of the pipelines that this one may start, by their names in lower case.
     :param files: the folder of the programs that its activities name.
+    :param prefix: of the names of the assets that its triggers' events update.
     """
-    timing, refusals = _timing(pipeline, factory)
+    found, refusals = starts(factory, pipeline.name)
+    by = tuple(one for one in found if one.active) or tuple(found)
+    refusals += [f"trigger {one.trigger!r} is stopped" for one in found if not one.active]
+    assets = {f"{prefix}{one.trigger}": one for one in by if isinstance(one.timing, Blobs | Events)}
     ids = dict(dag_ids or _ids([pipeline.name], ""))
     limit = {"max_active_runs": pipeline.concurrency} if pipeline.concurrency else {}
     fields: dict[str, Any] = {
-        "schedule": None,
         "catchup": False,
         "description": pipeline.description or None,
         "tags": ["adf", *pipeline.annotations],
         "doc_md": _told(pipeline, refusals),
-        **(schedule_fields(timing) if timing else {}),
+        **schedule_fields(by, factory, prefix),
         **limit,
         **dag_fields,
-        "params": {**_params(pipeline.parameters, scheduled=timing is not None), **dag_fields.get("params", {})},
+        "params": {**_params(pipeline.parameters, scheduled=bool(by)), **dag_fields.get("params", {})},
     }
     with DAG(dag_id=ids[pipeline.name.casefold()], **fields) as dag:
-        given = timing.parameters if timing and timing.parameters else {}
-        _Tasks(Place(factory, pipeline, files, ids, clusters or {}, mounts, given)).all()
+        place = Place(factory, pipeline, files, ids, clusters or {}, mounts, by)
+        _Tasks(place).all(begin_task(assets, upstream(by, place)))
     return dag
-
-
-def _timing(pipeline: Pipeline, factory: Factory) -> tuple[Schedule | None, list[str]]:
-    """The schedule of the first trigger that has one for the pipeline, and what is not taken over, with its reason."""
-    found: list[Schedule] = []
-    refused: list[str] = []
-    for trigger in factory.triggers:
-        try:
-            made = schedule(trigger, pipeline.name)
-        except SpecError as error:
-            refused.append(str(error))
-            continue
-        if made and found:
-            refused.append(f"trigger {trigger.name!r}: a DAG has one schedule, and another trigger gave it already")
-        elif made:
-            found.append(made)
-    return (found[0] if found else None), refused
 
 
 def _told(pipeline: Pipeline, refusals: Iterable[str]) -> str:
@@ -209,10 +198,14 @@ class _Tasks:
         self.batch: int | None = None
         self.taken: dict[str, set[str]] = {}
 
-    def all(self) -> None:
-        ends = self._side_by_side(self.place.pipeline.activities, None)
+    def all(self, begin: Any) -> None:
+        """Everything between the task ``begin``, which may be none, and the pipeline's end."""
+        if begin is not None:
+            self.taken[""] = {begin.task_id}
+            self.place.begin = self._spot(begin)
+        ends = self._side_by_side(self.place.pipeline.activities, begin)
         last = AdfPipelineEndOperator(task_id=_END, place=self.place)
-        for end in ends:
+        for end in ends or ([begin] if begin is not None else []):
             end >> last
 
     def _side_by_side(self, activities: Sequence[Activity], enter: Any) -> list[Any]:

@@ -1,140 +1,209 @@
-"""Triggers as schedules: pure translations, exact or refused with the reason."""
+"""Triggers as what starts a pipeline: times, windows or events; exact, or refused with the reason."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from airflow_ml_provider.adf.durations import seconds_of
+from airflow_ml_provider.adf.events import Blobs, Events
 from airflow_ml_provider.adf.functions.zones import iana
-from airflow_ml_provider.adf.graph import Json, Resource
-from airflow_ml_provider.adf.reading import pick
+from airflow_ml_provider.adf.graph import Factory, Json, Resource
+from airflow_ml_provider.adf.reading import pick, read_reference
+from airflow_ml_provider.adf.recurrence import DAYS, UNITS, Recurrence
+from airflow_ml_provider.adf.windows import Wait, Windows
 from airflow_ml_provider.core.errors import SpecError
 
-_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-_LAST = -1
+_CREATED = "Microsoft.Storage.BlobCreated"
+
+Timing: TypeAlias = Recurrence | Windows | Blobs | Events
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """When a pipeline runs: at the times of ``cron`` in ``timezone``, or once for each window of that length since ``start``.
+class Start:
+    """How a trigger starts a pipeline.
 
+    :param trigger: its name.
+    :param kind: its type, such as ``ScheduleTrigger``.
     :param parameters: of the pipeline, as the trigger gives them; expressions over ``trigger()``.
     :param active: the trigger is started.
     """
 
-    start: datetime
-    end: datetime | None
-    timezone: str
-    cron: str = ""
-    window: timedelta | None = None
-    at_once: int | None = None
-    parameters: Mapping[str, Json] | None = None
+    trigger: str
+    kind: str
+    timing: Timing
+    parameters: Mapping[str, Json] = field(default_factory=dict)
     active: bool = True
 
 
-def schedule(trigger: Resource, pipeline: str) -> Schedule | None:
-    """The schedule that a trigger gives to a pipeline; None when it does not start it.
+def starts(factory: Factory, pipeline: str) -> tuple[list[Start], list[str]]:
+    """All that starts a pipeline, and what of its triggers is not taken over, each with its reason."""
+    found: list[Start] = []
+    refused: list[str] = []
+    for trigger in factory.triggers:
+        try:
+            if made := start(trigger, pipeline):
+                found.append(made)
+                refused.extend(_left_out(trigger))
+        except SpecError as error:
+            refused.append(str(error))
+    windows = [one for one in found if isinstance(one.timing, Windows)]
+    if windows and len(found) > 1:
+        others = [one.trigger for one in found if one is not windows[0]]
+        fix = "a DAG of windows has no other schedule: start it with an ExecutePipeline of another pipeline"
+        refused.extend(f"trigger {name!r}: {fix}" for name in others)
+        found = windows[:1]
+    return found, refused
 
-    :raises SpecError: it starts it at times that no schedule of Airflow says exactly.
+
+def start(trigger: Resource, pipeline: str) -> Start | None:
+    """How a trigger starts a pipeline; None when it does not.
+
+    :raises SpecError: it starts it in a way that does not run here.
     """
-    starts = _starts(trigger, pipeline)
-    if starts is None:
+    given = _starts(trigger, pipeline)
+    if given is None:
         return None
-    active = str(pick(trigger.properties, "runtimeState") or "Started").casefold() == "started"
-    made = {"scheduletrigger": _recurring, "tumblingwindowtrigger": _tumbling}.get(trigger.type.casefold())
+    made = _KINDS.get(trigger.type.casefold())
     if made is None:
-        raise _refused(
-            trigger, trigger.type, "takes a ScheduleTrigger or a TumblingWindowTrigger: start the DAG from an asset or the API"
-        )
-    return made(trigger, {"parameters": pick(starts, "parameters") or {}, "active": active})
+        raise _refused(trigger, trigger.type, f"takes one of {', '.join(_NAMES)}: start the DAG from an asset or the API")
+    active = str(pick(trigger.properties, "runtimeState") or "Started").casefold() == "started"
+    try:
+        timing = made(trigger)
+    except SpecError:
+        raise
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise _refused(trigger, f"settings that cannot be read ({error})", "takes those of the portal") from error
+    return Start(trigger.name, trigger.type, timing, pick(given, "parameters") or {}, active)
 
 
 def _starts(trigger: Resource, pipeline: str) -> Mapping[str, Json] | None:
-    one = pick(trigger.properties, "pipeline")
-    for found in [*(pick(trigger.properties, "pipelines") or ()), *([one] if one else [])]:
-        if str(pick(pick(found, "pipelineReference") or {}, "referenceName")).casefold() == pipeline.casefold():
+    one, several = pick(trigger.properties, "pipeline"), pick(trigger.properties, "pipelines")
+    for found in [*(several if isinstance(several, list) else ()), one]:
+        reference = read_reference(pick(found, "pipelineReference")) if isinstance(found, Mapping) else None
+        if reference and reference.name.casefold() == pipeline.casefold():
             return dict(found)
     return None
 
 
-def _recurring(trigger: Resource, more: Mapping[str, Any]) -> Schedule:
-    recurrence = pick(trigger.type_properties, "recurrence") or {}
-    zone = _zone(trigger, str(pick(recurrence, "timeZone") or "UTC"))
-    start = _time(trigger, pick(recurrence, "startTime"), zone)
-    raw_end = pick(recurrence, "endTime")
-    end = _time(trigger, raw_end, zone) if raw_end else None
-    return Schedule(start, end, str(zone), cron=_cron(trigger, recurrence, start.astimezone(zone)), **more)
-
-
-def _cron(trigger: Resource, recurrence: Mapping[str, Json], start: datetime) -> str:
-    every, unit = int(pick(recurrence, "interval") or 1), str(pick(recurrence, "frequency")).casefold()
-    plan = pick(recurrence, "schedule") or {}
-    if unit == "hour" and every == 24:
-        every, unit = 1, "day"
-    minutes = _list(pick(plan, "minutes"), start.minute)
-    hours = _list(pick(plan, "hours"), start.hour)
-    if unit == "minute" and 60 % every == 0:
-        return f"{_steps(start.minute, every, 60)} * * * *"
-    if unit == "hour" and 24 % every == 0:
-        return f"{minutes} {_steps(start.hour, every, 24)} * * *"
-    if unit == "day" and every == 1:
-        return f"{minutes} {hours} * * *"
-    if unit == "week" and every == 1:
-        days = [_DAYS.index(str(day).casefold()) for day in pick(plan, "weekDays") or ()] or [start.isoweekday() % 7]
-        return f"{minutes} {hours} * * {','.join(map(str, sorted(days)))}"
-    if unit == "month" and every == 1:
-        return f"{minutes} {hours} {_days_of_month(trigger, plan, start)}"
-    raise _refused(trigger, f"every {every} {unit}s", "no cron says that: give the DAG a timetable of your own with schedule=…")
-
-
-def _days_of_month(trigger: Resource, plan: Mapping[str, Json], start: datetime) -> str:
-    """The last three fields of a cron."""
-    if occurrences := pick(plan, "monthlyOccurrences"):
-        found = []
-        for one in occurrences:
-            number, day = int(pick(one, "occurrence") or 1), _DAYS.index(str(pick(one, "day")).casefold())
-            if number < _LAST:
-                raise _refused(trigger, f"monthlyOccurrences {number}", "takes 1 to 5, and -1")
-            found.append(f"L{day}" if number == _LAST else f"{day}#{number}")
-        return f"* * {','.join(found)}"
-    days = [int(day) for day in pick(plan, "monthDays") or ()] or [start.day]
-    if min(days) < _LAST:
-        raise _refused(trigger, f"monthDays {min(days)}", "takes 1 to 31, and -1")
-    return f"{','.join('L' if day == _LAST else str(day) for day in days)} * *"
-
-
-def _tumbling(trigger: Resource, more: Mapping[str, Any]) -> Schedule:
-    bag = trigger.type_properties
-    unit, every = str(pick(bag, "frequency")).casefold(), int(pick(bag, "interval") or 1)
-    if unit not in ("minute", "hour"):
-        raise _refused(trigger, f"windows of {every} {unit}s", "takes windows of minutes or hours")
-    if seconds_of(pick(bag, "delay")):
-        raise _refused(trigger, f"a delay of {pick(bag, 'delay')}", "takes none: begin the pipeline with a Wait instead")
-    if pick(bag, "dependsOn"):
-        raise _refused(trigger, "dependsOn", "windows that wait for other windows do not run here: join the pipelines instead")
-    utc = ZoneInfo("UTC")
-    end = pick(bag, "endTime")
-    return Schedule(
-        start=_time(trigger, pick(bag, "startTime"), utc),
-        end=_time(trigger, end, utc) if end else None,
-        timezone="UTC",
-        window=timedelta(**{f"{unit}s": every}),
-        at_once=int(pick(bag, "maxConcurrency") or 50),
-        **more,
+def _recurring(trigger: Resource) -> Recurrence:
+    raw = pick(trigger.type_properties, "recurrence") or {}
+    zone, plan = _zone(trigger, str(pick(raw, "timeZone") or "UTC")), pick(raw, "schedule") or {}
+    unit, end = str(pick(raw, "frequency")).casefold(), pick(raw, "endTime")
+    if unit not in UNITS:
+        raise _refused(trigger, f"the frequency {unit!r}", f"takes one of {', '.join(UNITS)}")
+    if pick(plan, "monthDays") and pick(plan, "monthlyOccurrences"):
+        raise _refused(trigger, "monthDays and monthlyOccurrences", "takes one of the two")
+    return Recurrence(
+        unit,
+        _interval(trigger, raw),
+        _time(trigger, pick(raw, "startTime"), zone).astimezone(zone).replace(microsecond=0),
+        zone,
+        end=_time(trigger, end, zone) if end else None,
+        minutes=_numbers(trigger, plan, "minutes", range(60)),
+        hours=_numbers(trigger, plan, "hours", range(24)),
+        week_days=tuple(sorted(_day(trigger, day) for day in _list(pick(plan, "weekDays")))),
+        month_days=_numbers(trigger, plan, "monthDays", (*range(-31, 0), *range(1, 32))),
+        occurrences=tuple(_occurrence(trigger, one) for one in _list(pick(plan, "monthlyOccurrences"))),
     )
 
 
-def _steps(start: int, every: int, size: int) -> str:
-    return "*" if every == 1 else ",".join(map(str, range(start % every, size, every)))
+def _occurrence(trigger: Resource, raw: Mapping[str, Json]) -> tuple[int, int]:
+    number = int(pick(raw, "occurrence") or 0)
+    if abs(number) > 5:
+        raise _refused(trigger, f"occurrence {number}", "takes 1 to 5, and -1 to -5")
+    return _day(trigger, pick(raw, "day")), number
 
 
-def _list(raw: Json, default: int) -> str:
-    values = raw if isinstance(raw, Sequence) and not isinstance(raw, str) and raw else [default]
-    return ",".join(map(str, sorted(map(int, values))))
+def _tumbling(trigger: Resource) -> Windows:
+    bag = trigger.type_properties
+    unit, end, utc = str(pick(bag, "frequency")).casefold(), pick(bag, "endTime"), ZoneInfo("UTC")
+    if unit not in ("minute", "hour", "month"):
+        raise _refused(trigger, f"windows of {unit}s", "takes windows of minutes, hours or months")
+    return Windows(
+        _time(trigger, pick(bag, "startTime"), utc).astimezone(UTC),
+        unit,
+        _interval(trigger, bag),
+        end=_time(trigger, end, utc).astimezone(UTC) if end else None,
+        delay=_span(trigger, "delay", pick(bag, "delay")) or timedelta(),
+        at_once=max(int(pick(bag, "maxConcurrency") or 50), 1),
+        waits=tuple(_wait(trigger, one) for one in _list(pick(bag, "dependsOn"))),
+    )
+
+
+def _wait(trigger: Resource, raw: Mapping[str, Json]) -> Wait:
+    offset = _span(trigger, "dependsOn: offset", pick(raw, "offset")) or timedelta()
+    size = _span(trigger, "dependsOn: size", pick(raw, "size"))
+    if str(pick(raw, "type")).casefold().startswith("self"):
+        if offset >= timedelta():
+            raise _refused(trigger, f"dependsOn itself: offset {pick(raw, 'offset')}", "takes a negative one")
+        return Wait("", offset, size)
+    other = read_reference(pick(raw, "referenceTrigger"))
+    if other is None:
+        raise _refused(trigger, "dependsOn without a trigger's name", "takes a referenceTrigger")
+    return Wait(other.name, offset, size)
+
+
+def _blobs(trigger: Resource) -> Blobs:
+    bag = trigger.type_properties
+    if (wanted := _list(pick(bag, "events"))) and _CREATED not in wanted:
+        raise _refused(trigger, f"events {', '.join(map(str, wanted))}", f"takes {_CREATED}: nothing tells of others")
+    begins, ends = str(pick(bag, "blobPathBeginsWith") or ""), str(pick(bag, "blobPathEndsWith") or "")
+    return Blobs(str(pick(bag, "scope") or ""), begins, ends, pick(bag, "ignoreEmptyBlobs") is True)
+
+
+def _events(trigger: Resource) -> Events:
+    bag = trigger.type_properties
+    begins, ends = str(pick(bag, "subjectBeginsWith") or ""), str(pick(bag, "subjectEndsWith") or "")
+    return Events(str(pick(bag, "scope") or ""), tuple(map(str, _list(pick(bag, "events")))), begins, ends)
+
+
+def _left_out(trigger: Resource) -> Iterator[str]:
+    """What of a trigger is not taken over, though it starts the pipeline."""
+    if pick(pick(trigger.type_properties, "retryPolicy") or {}, "count"):
+        yield f"trigger {trigger.name!r}: retryPolicy: a window that failed is not handled again by itself: Clear its run"
+    if trigger.type.casefold() == "blobeventstrigger":
+        others = [str(one) for one in _list(pick(trigger.type_properties, "events")) if one != _CREATED]
+        yield from (f"trigger {trigger.name!r}: {one}: nothing tells of it here" for one in others)
+
+
+def _interval(trigger: Resource, raw: Mapping[str, Json]) -> int:
+    found = pick(raw, "interval")
+    number = 1 if found is None else int(found)
+    if not 1 <= number <= 1_000_000:
+        raise _refused(trigger, f"the interval {found!r}", "takes 1 or more")
+    return number
+
+
+def _numbers(trigger: Resource, plan: Mapping[str, Json], key: str, takes: Sequence[int]) -> tuple[int, ...]:
+    found = tuple(sorted({int(one) for one in _list(pick(plan, key))}))
+    if wrong := [one for one in found if one not in takes]:
+        raise _refused(trigger, f"{key} {wrong[0]}", f"takes {takes[0]} to {takes[-1]}")
+    return found
+
+
+def _day(trigger: Resource, raw: Json) -> int:
+    name = str(raw).casefold()
+    if name not in DAYS:
+        raise _refused(trigger, f"the day {raw!r}", "takes the name of a day of the week")
+    return DAYS.index(name)
+
+
+def _list(raw: Json) -> list[Json]:
+    return raw if isinstance(raw, list) else [] if raw is None else [raw]
+
+
+def _span(trigger: Resource, what: str, raw: Json) -> timedelta | None:
+    if raw in (None, ""):
+        return None
+    sign, text = (-1, str(raw)[1:]) if str(raw).startswith("-") else (1, raw)
+    seconds = seconds_of(text)
+    if seconds is None:
+        raise _refused(trigger, f"{what} {raw!r}", "takes d.hh:mm:ss")
+    return timedelta(seconds=sign * seconds)
 
 
 def _zone(trigger: Resource, name: str) -> ZoneInfo:
@@ -154,3 +223,12 @@ def _time(trigger: Resource, raw: Json, zone: ZoneInfo) -> datetime:
 
 def _refused(trigger: Resource, got: str, fix: str) -> SpecError:
     return SpecError(f"trigger {trigger.name!r}: got {got}: {fix}")
+
+
+_NAMES = {
+    "ScheduleTrigger": _recurring,
+    "TumblingWindowTrigger": _tumbling,
+    "BlobEventsTrigger": _blobs,
+    "CustomEventsTrigger": _events,
+}
+_KINDS = {name.casefold(): made for name, made in _NAMES.items()}

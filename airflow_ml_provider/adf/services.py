@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -29,6 +30,7 @@ _TYPES = {
 }
 _BY_NAME = {name.casefold(): found for name, found in _TYPES.items()}
 _SECRETS = "azurekeyvault"
+_STORAGE = ("azureblobstorage", "azureblobfs", "azurestorage")
 
 
 class Needed(NamedTuple):
@@ -54,3 +56,13 @@ def needed(factory: Factory) -> Iterator[Needed]:
         kind = service.type.casefold()
         conn_type = "secrets backend" if kind == _SECRETS else _BY_NAME.get(kind, "")
         yield Needed(conn_id_of(service.name), conn_type, service.name, service.type)
+
+
+def storage_of(factory: Factory, account: str) -> str:
+    """The id of the connection to a storage account: that of the linked service that names it, of the only one there is, or else one of
+    the account's own name.
+    """
+    stores = [one for one in factory.linked_services if one.type.casefold() in _STORAGE]
+    named = [one for one in stores if account and account.casefold() in json.dumps(one.properties).casefold()]
+    found = named[:1] or (stores if len(stores) == 1 else [])
+    return conn_id_of(found[0].name if found else account)

@@ -49,6 +49,8 @@ class _AdfOperator(BaseOperator):
 
     def _gate(self, view: View) -> bool:
         """Whether the activity runs: it is in the branch that was taken, and what it waits for ended as its edges ask."""
+        if view.begun() is not Condition.SUCCEEDED:
+            return False
         for within in self.around:
             found = view.pull(self.place.enters[within.container], RECORD) or {}
             if found.get("taken") != within.branch:
@@ -261,6 +263,8 @@ class AdfPipelineEndOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         view = View(context, self.place)
+        if (begun := view.begun()) is not Condition.SUCCEEDED:
+            mark(begun, f"pipeline {self.place.pipeline.name!r} did not begin: {begun}")
         activities = self.place.pipeline.activities
         statuses = view.statuses([activity.name for activity in activities]) if activities else {}
         for name, status in statuses.items():

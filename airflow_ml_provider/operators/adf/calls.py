@@ -151,9 +151,6 @@ def truth(call: Call, name: str, value: Any) -> bool:
 
 def execute_pipeline(call: Call) -> Any:
     """Start the DAG of another pipeline, and wait for its end where the activity does."""
-    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
-    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
     view = call.view
     reference = call.required("pipeline")
     name = str(pick(reference, "referenceName"))
@@ -163,14 +160,24 @@ def execute_pipeline(call: Call) -> Any:
             f"activity {call.activity.name!r}: pipeline {name!r} is no DAG: put its export into the same folder"
         )
     run_id = f"{view.ti.run_id}__{view.me}__{view.ti.try_number}.{next(view.serial)}"
-    asked = TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(call("parameters", {})))
-    answer = SUPERVISOR_COMMS.send(asked)
-    if isinstance(answer, ErrorResponse) and "exists" not in str(answer.error).lower():
-        raise ProviderError(f"activity {call.activity.name!r}: DAG {dag_id!r} was not started: {answer.error}")
+    start_run(dag_id, run_id, dict(call("parameters", {})))
     output = {"pipelineRunId": run_id, "pipelineName": name}
     if not call("waitOnCompletion", True):
         return output
     return {**output, "pipelineReturnValue": _outcome(call, dag_id, run_id)}
+
+
+def start_run(dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
+    """Start a run of a DAG, unless there is one of that id.
+
+    :raises ProviderError: Airflow does not.
+    """
+    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    answer = SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=conf))
+    if isinstance(answer, ErrorResponse) and "exists" not in str(answer.error).lower():
+        raise ProviderError(f"run {run_id!r} of DAG {dag_id!r} was not started: {answer.error}")
 
 
 def _outcome(call: Call, dag_id: str, run_id: str) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml_provider.adf.graph import Factory, Pipeline
+from airflow_ml_provider.adf.schedules import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Place:
     :param dag_ids: of every pipeline that is a DAG, by its name in lower case.
     :param clusters: fields of clusters by linked service or pool, in the place of what the export says.
     :param mounts: of every cluster for a Spark activity.
-    :param given: values of parameters that the trigger gives to scheduled runs; expressions over ``trigger()``.
+    :param starts: the triggers that the DAG is scheduled by.
+    :param begin: the task before all others, where a trigger asks for one.
     :param ends: the task whose state is the activity's, by the activity's name.
     :param enters: of a container, the task that judges its condition or its items.
     :param writers: the tasks that set variables.
@@ -38,7 +40,8 @@ class Place:
     dag_ids: dict[str, str] = field(default_factory=dict)
     clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mounts: Sequence[Any] = ()
-    given: Mapping[str, Any] = field(default_factory=dict)
+    starts: tuple[Start, ...] = ()
+    begin: Spot | None = None
     ends: dict[str, Spot] = field(default_factory=dict)
     enters: dict[str, Spot] = field(default_factory=dict)
     writers: list[Spot] = field(default_factory=list)

@@ -1,22 +1,67 @@
-"""A pipeline's schedule as fields of its DAG."""
+"""What starts a pipeline, as fields of its DAG."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import CronTriggerTimetable, DeltaDataIntervalTimetable
+from airflow_ml_provider.adf.events import Blobs, Events
+from airflow_ml_provider.adf.graph import Factory
+from airflow_ml_provider.adf.recurrence import Recurrence
+from airflow_ml_provider.adf.schedules import Start
+from airflow_ml_provider.adf.services import storage_of
+from airflow_ml_provider.adf.windows import Windows
 
-from airflow_ml_provider.adf.schedules import Schedule
+if TYPE_CHECKING:
+    from airflow.sdk import Asset
 
 
-def schedule_fields(schedule: Schedule) -> dict[str, Any]:
-    """``schedule``, ``start_date`` and what else of a DAG a trigger decides. Windows that have passed are made up for; times are not."""
-    fields: dict[str, Any] = {
-        "start_date": schedule.start,
-        "end_date": schedule.end,
-        "is_paused_upon_creation": not schedule.active,
-    }
-    if schedule.window:
-        limit = {"max_active_runs": schedule.at_once} if schedule.at_once else {}
-        return {**fields, **limit, "catchup": True, "schedule": DeltaDataIntervalTimetable(schedule.window)}
-    return {**fields, "catchup": False, "schedule": CronTriggerTimetable(schedule.cron, timezone=schedule.timezone)}
+def schedule_fields(starts: Sequence[Start], factory: Factory, prefix: str) -> dict[str, Any]:
+    """``schedule``, ``start_date`` and what else of a DAG its triggers decide.
+
+    Windows that have passed are made up for; times are not. With every trigger stopped, the DAG is paused when it is first seen.
+
+    :param starts: what the DAG is scheduled by: those of one state, started or stopped.
+    :param prefix: of the assets' names, which are those of their triggers.
+    """
+    if not starts:
+        return {"schedule": None}
+    paused = {} if starts[0].active else {"is_paused_upon_creation": True}
+    first = min((one.timing.start for one in starts if isinstance(one.timing, Recurrence | Windows)), default=None)
+    return {"start_date": first, **_schedule(starts, factory, prefix), **paused}
+
+
+def _schedule(starts: Sequence[Start], factory: Factory, prefix: str) -> dict[str, Any]:
+    timing = starts[0].timing
+    if isinstance(timing, Windows):
+        from airflow_ml_provider.timetables.adf import WindowTimetable
+
+        return {"schedule": WindowTimetable(timing), "catchup": True, "max_active_runs": timing.at_once}
+    assets = [_asset(one, factory, prefix) for one in starts if isinstance(one.timing, Blobs | Events)]
+    recurrences = [one.timing for one in starts if isinstance(one.timing, Recurrence)]
+    if not recurrences:
+        return {"schedule": reduce(or_, assets) if assets[1:] else assets}
+    from airflow_ml_provider.timetables.adf import RecurrenceTimetable
+
+    timetable = RecurrenceTimetable(recurrences)
+    if not assets:
+        return {"schedule": timetable}
+    from airflow.sdk import AssetOrTimeSchedule
+
+    return {"schedule": AssetOrTimeSchedule(timetable=timetable, assets=reduce(or_, assets) if assets[1:] else assets)}
+
+
+def _asset(start: Start, factory: Factory, prefix: str) -> Asset:
+    """The asset that a trigger's events update: blobs by a watcher of their mount, others by who sends them, through Airflow's API."""
+    from airflow.sdk import Asset, AssetWatcher
+
+    name, timing = f"{prefix}{start.trigger}", start.timing
+    if not isinstance(timing, Blobs):
+        return Asset(name=name)
+    from airflow_ml_provider.triggers.blobs import BlobWatcher
+
+    place = f"mount://{storage_of(factory, timing.account)}/{timing.prefix}"
+    watch = BlobWatcher(start.trigger, place, ends=timing.ends, ignore_empty=timing.ignore_empty)
+    return Asset(name=name, watchers=[AssetWatcher(name=name, trigger=watch)])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC
+from functools import cached_property
 from itertools import count
 from typing import Any
 
 from airflow_ml_provider.adf.expressions import evaluate
 from airflow_ml_provider.adf.graph import Condition
+from airflow_ml_provider.adf.schedules import Start
 from airflow_ml_provider.adf.values import resolve
+from airflow_ml_provider.operators.adf.origin import started_by
 from airflow_ml_provider.operators.adf.place import Place, Spot
 from airflow_ml_provider.operators.adf.records import EVENTS, RECORD, condition_of, fold, opened, record, stamp
 from airflow_ml_provider.operators.adf.secrecy import SEALED, seal
@@ -50,6 +53,11 @@ class View:
         spots = {name: self.place.ends[name] for name in names if name not in here}
         states = self.states([spot.task_id for spot in spots.values()]) if spots else {}
         return here | {name: condition_of(states.get(self.state_key(spot))) for name, spot in spots.items()}
+
+    def begun(self) -> Condition:
+        """How the task before all others ended; Succeeded where there is none."""
+        begin = self.place.begin
+        return condition_of(self.states([begin.task_id]).get(begin.task_id)) if begin else Condition.SUCCEEDED
 
     def states(self, task_ids: list[str]) -> dict[str, Any]:
         """Airflow's states by task id; of a mapped task, by ``task_id_index``."""
@@ -150,35 +158,34 @@ class View:
 
     def parameters(self) -> dict[str, Any]:
         given = dict(self.context.get("params") or {})
-        if self._is_scheduled:
-            given |= resolve(dict(self.place.given), {"trigger": self.trigger(), "pipeline": self.system()})
+        start, _ = self._started
+        if start:
+            given |= resolve(dict(start.parameters), {"trigger": self.trigger(), "pipeline": self.system()})
         return {name: given.get(name, one.default) for name, one in self.place.pipeline.parameters.items()}
 
-    @property
-    def _is_scheduled(self) -> bool:
-        kind = self.context["dag_run"].run_type
-        return str(getattr(kind, "value", kind)) in ("scheduled", "backfill")
+    @cached_property
+    def _started(self) -> tuple[Start | None, Any]:
+        return started_by(self.context, self.place)
 
     def trigger(self) -> dict[str, Any]:
-        """What ``trigger()`` is: the time, and the window of a run that has one."""
-        run = self.context["dag_run"]
+        """What ``trigger()`` is: the time, the window of a run that has one, and the event that started it."""
+        run, (_, body) = self.context["dag_run"], self._started
         at = _written(run.run_after)
         ends = {"windowStartTime": run.data_interval_start, "windowEndTime": run.data_interval_end}
-        return {"startTime": at, "scheduledTime": at, "outputs": {name: _written(time) for name, time in ends.items() if time}}
+        outputs = {name: _written(time) for name, time in ends.items() if time}
+        return {"startTime": at, "scheduledTime": at, "outputs": {**outputs, **({"body": body} if body is not None else {})}}
 
     def system(self) -> dict[str, Any]:
         """The pipeline's system variables."""
-        run = self.context["dag_run"]
-        kind = "ScheduleTrigger" if self._is_scheduled else "Manual"
-        at = _written(run.run_after)
+        start, _ = self._started
         return {
             "DataFactory": "airflow",
             "Pipeline": self.place.pipeline.name,
             "RunId": self.ti.run_id,
-            "TriggerType": kind,
-            "TriggerName": kind,
+            "TriggerType": start.kind if start else "Manual",
+            "TriggerName": start.trigger if start else "Manual",
             "TriggerId": self.ti.run_id,
-            "TriggerTime": at,
+            "TriggerTime": _written(self.context["dag_run"].run_after),
             "GroupId": self.ti.run_id,
         }
 

@@ -1,68 +1,140 @@
-"""Triggers as crons and windows, exact or refused."""
+"""Triggers as what starts a pipeline, exact or refused."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.graph import Resource
-from airflow_ml_provider.adf.schedules import Schedule, schedule
+from airflow_ml_provider.adf.events import Blobs, Events
+from airflow_ml_provider.adf.graph import Factory, Resource
+from airflow_ml_provider.adf.recurrence import Recurrence
+from airflow_ml_provider.adf.schedules import Start, start, starts
+from airflow_ml_provider.adf.services import storage_of
+from airflow_ml_provider.adf.windows import Wait, Windows
 from airflow_ml_provider.core.errors import SpecError
 
 STARTS = {"pipelines": [{"pipelineReference": {"referenceName": "Load"}, "parameters": {"day": "@trigger().scheduledTime"}}]}
+HOURLY = {"frequency": "Hour", "interval": 2, "startTime": "2024-05-07T06:00:00Z"}
 
 
-def recurring(frequency: str, interval: int = 1, **more: Any) -> Schedule:
-    recurrence = {
-        "frequency": frequency,
-        "interval": interval,
-        "startTime": "2024-05-07T06:20:00",
-        "timeZone": "W. Europe Standard Time",
-    }
-    return _made("ScheduleTrigger", {"recurrence": {**recurrence, **more}})
+def trigger(kind: str, properties: dict[str, Any], name: str = "tr", **more: Any) -> Resource:
+    return Resource("trigger", name, kind, {**STARTS, **more, "typeProperties": properties}, PurePath(f"trigger/{name}.json"))
 
 
-def _made(kind: str, properties: dict[str, Any], **more: Any) -> Schedule:
-    trigger = Resource("trigger", "tr", kind, {**STARTS, **more, "typeProperties": properties}, PurePath("trigger/tr.json"))
-    assert schedule(trigger, "other") is None
-    found = schedule(trigger, "load")
+def made(kind: str, properties: dict[str, Any], **more: Any) -> Start:
+    one = trigger(kind, properties, **more)
+    assert start(one, "other") is None
+    found = start(one, "load")
     assert found is not None
     return found
 
 
+def recurring(**more: Any) -> Recurrence:
+    recurrence = {"frequency": "Week", "interval": 2, "startTime": "2024-05-07T06:20:30.1234567", **more}
+    found = made("ScheduleTrigger", {"recurrence": recurrence})
+    assert found.parameters == {"day": "@trigger().scheduledTime"}
+    assert isinstance(found.timing, Recurrence)
+    return found.timing
+
+
+def test_a_recurrence_is_read_in_its_time_zone() -> None:
+    plan = {"weekDays": ["friday", "Sunday"], "hours": "6", "minutes": [30, 0]}
+    found = recurring(timeZone="W. Europe Standard Time", schedule=plan, endTime="2024-06-01T00:00:00Z")
+    assert found.start.isoformat() == "2024-05-07T06:20:30+02:00"
+    assert (found.unit, found.interval, found.week_days, found.hours, found.minutes) == ("week", 2, (0, 5), (6,), (0, 30))
+    assert str(found) == "every 2 weeks on Sunday, Friday at hour 6 at minute 0, 30 from 2024-05-07 06:20 Europe/Berlin"
+    assert found.after(datetime(2024, 5, 20, tzinfo=UTC)) == datetime(2024, 5, 24, 4, tzinfo=UTC)
+    assert found.after(datetime(2024, 5, 31, tzinfo=UTC)) is None
+    monthly = recurring(frequency="Month", schedule={"monthlyOccurrences": [{"day": "Monday", "occurrence": -2}]})
+    assert monthly.occurrences == ((1, -2),)
+
+
 @pytest.mark.parametrize(
-    ("made", "cron"),
+    ("more", "told"),
     [
-        (("Minute", 15), "5,20,35,50 * * * *"),
-        (("Hour", 6), "20 0,6,12,18 * * *"),
-        (("Hour", 24), "20 6 * * *"),
-        (("Day", 1, {"hours": [18, 6], "minutes": [0, 30]}), "0,30 6,18 * * *"),
-        (("Week", 1, {"weekDays": ["Sunday", "Friday"]}), "20 6 * * 0,5"),
-        (("Week", 1), "20 6 * * 2"),
-        (("Month", 1, {"monthDays": [1, -1]}), "20 6 1,L * *"),
-        (("Month", 1, {"monthlyOccurrences": [{"day": "Monday", "occurrence": 2}]}), "20 6 * * 1#2"),
+        ({"frequency": "Year"}, "the frequency 'year': takes one of minute"),
+        ({"interval": 0}, "the interval 0: takes 1 or more"),
+        ({"startTime": "[parameters('start')]"}, "takes an ISO 8601 time"),
+        ({"timeZone": "Mars"}, "the time zone 'Mars'"),
+        ({"schedule": {"minutes": [60]}}, "minutes 60: takes 0 to 59"),
+        ({"schedule": {"monthDays": [0]}}, "monthDays 0: takes -31 to 31"),
+        ({"schedule": {"hours": "[json('[1]')]"}}, "settings that cannot be read"),
+        ({"schedule": {"weekDays": ["Caturday"]}}, "the day 'Caturday'"),
+        ({"schedule": {"monthlyOccurrences": [{"day": "Monday", "occurrence": 6}]}}, "occurrence 6: takes 1 to 5"),
+        ({"schedule": {"monthDays": [1], "monthlyOccurrences": [{"day": "Monday"}]}}, "takes one of the two"),
     ],
 )
-def test_recurrences_are_crons_in_their_time_zone(made: tuple[Any, ...], cron: str) -> None:
-    frequency, interval, *plan = made
-    found = recurring(frequency, interval, schedule=plan[0] if plan else {})
-    assert (found.cron, found.timezone) == (cron, "Europe/Berlin")
-    assert found.start.isoformat() == "2024-05-07T06:20:00+02:00"
-    assert found.parameters == {"day": "@trigger().scheduledTime"}
+def test_what_a_trigger_does_not_have_is_refused(more: dict[str, Any], told: str) -> None:
+    with pytest.raises(SpecError, match="trigger 'tr': got ") as raised:
+        recurring(**more)
+    assert told in str(raised.value)
 
 
-@pytest.mark.parametrize(("frequency", "interval"), [("Minute", 7), ("Day", 2), ("Week", 2), ("Month", 3)])
-def test_what_no_cron_says_is_refused(frequency: str, interval: int) -> None:
-    with pytest.raises(SpecError, match=f"every {interval} {frequency.lower()}s"):
-        recurring(frequency, interval)
+def test_tumbling_windows() -> None:
+    depends = [
+        {"type": "TumblingWindowTriggerDependencyReference", "size": "1.00:00:00", "referenceTrigger": {"referenceName": "up"}},
+        {"type": "SelfDependencyTumblingWindowTriggerReference", "offset": "-02:00:00"},
+    ]
+    bag = {**HOURLY, "maxConcurrency": 3, "delay": "00:10:00", "dependsOn": depends}
+    found = made("TumblingWindowTrigger", bag, runtimeState="Stopped")
+    assert not found.active
+    assert found.timing == Windows(
+        datetime(2024, 5, 7, 6, tzinfo=UTC),
+        "hour",
+        2,
+        delay=timedelta(minutes=10),
+        at_once=3,
+        waits=(Wait("up", timedelta(), timedelta(days=1)), Wait("", timedelta(hours=-2), None)),
+    )
+    for wrong, told in (({"delay": "soon"}, "takes d.hh:mm:ss"), ({"frequency": "Day"}, "windows of days")):
+        with pytest.raises(SpecError, match=told):
+            made("TumblingWindowTrigger", {**HOURLY, **wrong})
+    with pytest.raises(SpecError, match="takes a negative one"):
+        made("TumblingWindowTrigger", {**HOURLY, "dependsOn": [{**depends[1], "offset": "02:00:00"}]})
 
 
-def test_tumbling_windows_are_data_intervals() -> None:
-    properties = {"frequency": "Hour", "interval": 2, "startTime": "2024-05-07T06:00:00Z", "maxConcurrency": 3}
-    found = _made("TumblingWindowTrigger", properties, runtimeState="Stopped")
-    assert (found.window, found.at_once, found.active) == (timedelta(hours=2), 3, False)
-    with pytest.raises(SpecError, match="delay"):
-        _made("TumblingWindowTrigger", {**properties, "delay": "00:10:00"})
+def test_blob_and_custom_events() -> None:
+    scope = "/subscriptions/x/providers/Microsoft.Storage/storageAccounts/lake"
+    bag = {"scope": scope, "events": ["Microsoft.Storage.BlobCreated"], "ignoreEmptyBlobs": True}
+    blobs = made("BlobEventsTrigger", {**bag, "blobPathBeginsWith": "/raw/blobs/in/fl", "blobPathEndsWith": ".csv"}).timing
+    assert isinstance(blobs, Blobs)
+    assert (blobs.account, blobs.prefix, blobs.ends, blobs.ignore_empty) == ("lake", "raw/in/fl", ".csv", True)
+    for written, prefix in (("/raw/", "raw/"), ("/raw/blobs/", "raw/"), ("", ""), ("/ra", "ra")):
+        assert Blobs(scope, written, "", ignore_empty=False).prefix == prefix
+    with pytest.raises(SpecError, match="BlobDeleted: takes Microsoft.Storage.BlobCreated"):
+        made("BlobEventsTrigger", {**bag, "events": ["Microsoft.Storage.BlobDeleted"]})
+    bag = {"scope": "/…/topics/orders", "events": ["placed"], "subjectBeginsWith": "eu/"}
+    events = made("CustomEventsTrigger", bag).timing
+    assert isinstance(events, Events)
+    assert [
+        events.takes(one) for one in ({"eventType": "placed", "subject": "EU/7"}, {"eventType": "paid", "subject": "eu/7"})
+    ] == [*(True, False)]
+
+
+def test_an_account_is_the_linked_service_that_names_it() -> None:
+    def service(name: str, text: str) -> Resource:
+        return Resource("linkedService", name, "AzureBlobFS", {"typeProperties": {"url": text}}, PurePath(f"{name}.json"))
+
+    lake, other = service("My Lake", "https://lake.dfs.core.windows.net"), service("Other", "https://other.dfs.core.windows.net")
+    assert storage_of(Factory(linked_services=(other, lake)), "lake") == "my_lake"
+    assert storage_of(Factory(linked_services=(other,)), "lake") == "other"
+    assert storage_of(Factory(linked_services=(other, service("Third", ""))), "lake") == "lake"
+
+
+def test_all_that_starts_a_pipeline() -> None:
+    daily = trigger("ScheduleTrigger", {"recurrence": {**HOURLY, "frequency": "Day"}}, "daily")
+    retried = trigger("TumblingWindowTrigger", {**HOURLY, "retryPolicy": {"count": 2}}, "windows")
+    blobs = trigger("BlobEventsTrigger", {"events": ["Microsoft.Storage.BlobCreated", "Microsoft.Storage.BlobDeleted"]}, "blobs")
+    strange = trigger("RerunTumblingWindowTrigger", {}, "strange")
+    found, told = starts(Factory(triggers=(daily, blobs, strange)), "LOAD")
+    assert [one.trigger for one in found] == ["daily", "blobs"]
+    assert [text.partition(" takes")[0] for text in told] == [
+        "trigger 'blobs': Microsoft.Storage.BlobDeleted: nothing tells of it here",
+        "trigger 'strange': got RerunTumblingWindowTrigger:",
+    ]
+    found, told = starts(Factory(triggers=(daily, retried)), "load")
+    assert [one.trigger for one in found] == ["windows"]
+    assert len(told) == 2

@@ -1,0 +1,334 @@
+"""Triggers in Airflow: timetables through its database, windows that wait for windows, and runs that events start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_ml_provider.adf.dag import adf_dags
+from airflow_ml_provider.triggers.blobs import BlobWatcher
+from tests.airflow.conftest import Run, _register
+from tests.airflow.test_adf_control import put
+from tests.airflow.test_adf_semantics import good
+from tests.airflow.test_mounts import connect
+
+BLOBS = {"scope": "/storageAccounts/lake", "events": ["Microsoft.Storage.BlobCreated"], "blobPathBeginsWith": "/raw/blobs/in/"}
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Write pipelines and triggers down; returns the DAGs."""
+
+    def written(pipelines: dict[str, dict[str, Any]], triggers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        for kind, documents in (("pipeline", pipelines), ("trigger", triggers)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            for name, properties in documents.items():
+                (tmp_path / kind / f"{name}.json").write_text(json.dumps({"name": name, "properties": properties}))
+        return adf_dags(tmp_path)
+
+    return written
+
+
+def starting(pipeline: str, kind: str, properties: dict[str, Any], parameters: dict[str, Any] | None = None, **more: Any) -> Any:
+    start = {"pipelineReference": {"referenceName": pipeline}, "parameters": parameters or {}}
+    many = {"pipeline": start} if kind == "TumblingWindowTrigger" else {"pipelines": [start]}
+    return {"type": kind, "typeProperties": properties, **many, **more}
+
+
+def recurrence(frequency: str, interval: int, start: str, **plan: Any) -> dict[str, Any]:
+    return {"recurrence": {"frequency": frequency, "interval": interval, "startTime": start, "timeZone": "UTC", "schedule": plan}}
+
+
+def stored(dag: Any) -> Any:
+    """The DAG as the scheduler reads it from its database."""
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    _register(dag)
+    model = SerializedDagModel.get(dag.dag_id)
+    assert model is not None
+    return model.dag
+
+
+def test_the_scheduler_plans_every_trigger_of_a_pipeline(airflow_db: None, export: Callable[..., dict[str, Any]]) -> None:
+    dag = stored(
+        export(
+            {"planned": {"activities": [good("a")]}},
+            {
+                "fortnight": starting(
+                    "planned", "ScheduleTrigger", recurrence("Week", 2, "2024-05-06T06:00:00", weekDays=["Monday", "Thursday"])
+                ),
+                "last": starting(
+                    "planned", "ScheduleTrigger", recurrence("Month", 1, "2024-05-06T06:00:00", monthDays=[-2, -12])
+                ),
+                "off": starting(
+                    "planned", "ScheduleTrigger", recurrence("Minute", 1, "2024-05-06T06:00:00"), runtimeState="Stopped"
+                ),
+            },
+        )["planned"]
+    )
+    planned = [
+        info.run_after
+        for info in dag.iter_dagrun_infos_between(datetime(2024, 5, 6, tzinfo=UTC), datetime(2024, 6, 4, tzinfo=UTC))
+    ]
+    assert [f"{at:%m-%d %H}" for at in planned] == [
+        "05-06 06",
+        "05-09 06",
+        "05-20 06",
+        "05-20 06",
+        "05-23 06",
+        "05-30 06",
+        "06-03 06",
+    ]
+    assert [at.microsecond for at in planned] == [0, 0, 0, 1, 0, 1, 0]
+    assert dag.timetable.summary.startswith("every 2 weeks on Monday, Thursday")
+
+
+class Scheduled(Run):
+    """A run that Airflow's scheduler made, run to its end.
+
+    :param meanwhile: is called once while tasks wait.
+    """
+
+    def __init__(self, dag: Any, meanwhile: Callable[[], Any] = lambda: None) -> None:
+        from airflow.jobs.job import Job
+        from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+        from airflow.models.dag import DagModel
+        from airflow.models.dagrun import DagRun
+        from airflow.utils.session import create_session
+
+        _register(dag)
+        self.dag = dag
+        scheduler: Any = SchedulerJobRunner(Job())
+        with create_session() as session:
+            model = session.get(DagModel, dag.dag_id)
+            if "Asset" in type(stored(dag).timetable).__name__:
+                scheduler._create_dag_runs_asset_triggered(dag_models=[model], session=session)
+            else:
+                scheduler._create_dag_runs([model], session)
+        with create_session() as session:
+            self._run = session.query(DagRun).filter_by(dag_id=dag.dag_id).order_by(DagRun.id.desc()).first()
+            self.finish(session, meanwhile)
+
+    def finish(self, session: Any, meanwhile: Callable[[], Any] = lambda: None) -> None:
+        from airflow.sdk.definitions.dag import _run_task
+
+        run = self._run
+        run.dag, run.state = stored(self.dag), "running"
+        while run.state == "running":
+            ready, _ = run.update_state(session=session)
+            for ti in ready:
+                ti.try_number += ti.state != "up_for_reschedule"
+                ti.state = "scheduled"
+            session.commit()
+            for ti in ready:
+                _run_task(ti=ti, task=self.dag.task_dict[ti.task_id], run_triggerer=True)
+            meanwhile()
+            meanwhile = lambda: None  # noqa: E731
+            session.expire_all()
+            run.dag = stored(self.dag)
+        session.commit()
+
+
+def returning(**texts: str) -> dict[str, Any]:
+    """An activity whose pipeline returns the values of these expressions."""
+    told = [{"key": key, "value": {"type": "Expression", "content": text}} for key, text in texts.items()]
+    return put("tell", "pipelineReturnValue", told, setSystemVariable=True)
+
+
+def test_the_schedulers_runs_have_the_parameters_of_the_trigger_that_started_them(
+    airflow_db: None, export: Callable[..., dict[str, Any]]
+) -> None:
+    tell = returning(who="@pipeline().parameters.who", by="@{pipeline().TriggerName} @{pipeline().TriggerType}")
+    dag = export(
+        {"given": {"activities": [tell], "parameters": {"who": {"type": "String"}}}},
+        {
+            name: starting(
+                "given",
+                "ScheduleTrigger",
+                recurrence("Day", 1, "2024-05-06T06:00:00"),
+                {"who": f"{name} @{{formatDateTime(trigger().scheduledTime, 'HH:mm')}}"},
+            )
+            for name in ("one", "two")
+        },
+    )["given"]
+    assert [Scheduled(dag).xcom("pipeline_end") for _ in range(2)] == [
+        {"who": "one 06:00", "by": "one ScheduleTrigger"},
+        {"who": "two 06:00", "by": "two ScheduleTrigger"},
+    ]
+
+
+WINDOW = "@{formatDateTime(trigger().outputs.windowStartTime,'dd HH')}-@{formatDateTime(trigger().outputs.windowEndTime,'HH')}"
+
+
+def test_windows_are_made_up_for_and_wait_for_the_windows_they_depend_on(
+    airflow_db: None, export: Callable[..., dict[str, Any]]
+) -> None:
+    hourly = {"frequency": "Hour", "startTime": "2024-05-06T00:00:00Z"}
+    depends = [
+        {"type": "TumblingWindowTriggerDependencyReference", "referenceTrigger": {"referenceName": "each hour"}},
+        {"type": "SelfDependencyTumblingWindowTriggerReference", "offset": "-02:00:00", "size": "02:00:00"},
+    ]
+    given = {"window": {"type": "String"}}
+    dags = export(
+        {
+            "hours": {"activities": [good("a")]},
+            "pairs": {"activities": [returning(window="@pipeline().parameters.window")], "parameters": given},
+            "lost": {"activities": [good("never"), good("caught")]},
+        },
+        {
+            "each hour": starting("hours", "TumblingWindowTrigger", {**hourly, "interval": 1, "maxConcurrency": 7}),
+            "each pair": starting(
+                "pairs",
+                "TumblingWindowTrigger",
+                {**hourly, "interval": 2, "delay": "00:30:00", "dependsOn": depends},
+                {"window": WINDOW},
+            ),
+            "alone": starting(
+                "lost",
+                "TumblingWindowTrigger",
+                {**hourly, "interval": 1, "dependsOn": [{**depends[0], "referenceTrigger": {"referenceName": "nobody"}}]},
+            ),
+        },
+    )
+    hours, pairs = dags["hours"], dags["pairs"]
+    assert (hours.max_active_runs, hours.catchup) == (7, True)
+    pairs.task_dict["window"].poke_interval = 0
+    waited: list[str] = []
+
+    def meanwhile() -> None:
+        waited.extend(Scheduled(hours).state for _ in range(2))
+
+    first = Scheduled(pairs, meanwhile)
+    assert waited == ["success", "success"]
+    assert (first.state, first.xcom("pipeline_end")) == ("success", {"window": "06 00-02"})
+    assert f"{first._run.run_after:%H:%M}" == "02:30"
+    lost = Scheduled(dags["lost"])
+    assert (lost.state, lost.states) == (
+        "failed",
+        {"window": "failed", "never": "skipped", "caught": "skipped", "pipeline_end": "failed"},
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The container ``raw`` of the storage account ``lake``, a folder."""
+    connect(monkeypatch, "lake", tmp_path / "lake")
+    (tmp_path / "lake" / "raw" / "in").mkdir(parents=True)
+    return tmp_path / "lake" / "raw"
+
+
+def _see_assets(dag: Any) -> None:
+    """What the scheduler and the DAG processor do about the assets of a DAG that is not paused."""
+    from airflow.jobs.job import Job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.get(DagModel, dag.dag_id).is_paused = False
+        SchedulerJobRunner(Job())._update_asset_orphanage(session=session)
+    _register(dag)
+
+
+async def told(watcher: BlobWatcher, meanwhile: Callable[[], Any], count: int) -> list[dict[str, Any]]:
+    """The files that a watcher tells of, of those that are written after its first look."""
+    found: list[dict[str, Any]] = []
+
+    async def watch() -> None:
+        async for event in watcher.run():
+            found.extend(event.payload["blobs"])
+            if len(found) >= count:
+                return
+
+    async with asyncio.timeout(60):
+        watching = asyncio.create_task(watch())
+        while not watcher._looks:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(meanwhile)
+        await watching
+    return found
+
+
+def test_a_watcher_tells_of_files_that_are_written(lake: Path) -> None:
+    (lake / "in" / "old.csv").write_text("old")
+    (lake / "in" / "kept.csv").write_text("kept")
+
+    def write() -> None:
+        (lake / "in" / "day=1").mkdir()
+        for name, text in (
+            ("in/day=1/b.csv", "b"),
+            ("in/c.txt", "c"),
+            ("in/empty.csv", ""),
+            ("out.csv", "d"),
+            ("in/old.csv", "newer"),
+        ):
+            (lake / name).write_text(text)
+
+    watcher = BlobWatcher("tr", "mount://lake/raw/in/", ends=".csv", ignore_empty=True, poll_interval=0.05)
+    found = asyncio.run(told(watcher, write, 2))
+    assert sorted((one["folderPath"], one["fileName"]) for one in found) == [("raw/in", "old.csv"), ("raw/in/day=1", "b.csv")]
+
+
+def test_each_blob_starts_a_run_of_its_own(airflow_db: None, export: Callable[..., dict[str, Any]], lake: Path) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.models.trigger import Trigger
+    from airflow.triggers.base import TriggerEvent
+    from airflow.utils.session import create_session
+
+    given = {"folder": "@triggerBody().folderPath", "file": "@trigger().outputs.body.fileName"}
+    tell = returning(**{name: f"@pipeline().parameters.{name}" for name in given}, by="@pipeline().TriggerType")
+    dag = export(
+        {"landed": {"activities": [tell], "parameters": {name: {"type": "String"} for name in given}}},
+        {"on blob": starting("landed", "BlobEventsTrigger", BLOBS, given)},
+    )["landed"]
+    _register(dag)
+    _see_assets(dag)
+    with create_session() as session:
+        row = session.query(Trigger).filter(Trigger.classpath.endswith("BlobWatcher")).one()
+        watcher, id_ = BlobWatcher(**{**row.kwargs, "poll_interval": 0.05}), row.id
+    found = asyncio.run(told(watcher, lambda: [(lake / "in" / f"{name}.csv").write_text(name) for name in "ab"], 2))
+    Trigger.submit_event(id_, TriggerEvent({"blobs": found}))
+    first = Scheduled(dag)
+    with create_session() as session:
+        other = session.query(DagRun).filter_by(dag_id=dag.dag_id).order_by(DagRun.id.desc()).first()
+        assert other is not None and other.run_id == f"{first._run.run_id}__event_1"
+        second = Scheduled.__new__(Scheduled)
+        second.dag, second._run = dag, other
+        second.finish(session)
+    runs = sorted((first, second), key=lambda run: run.xcom("pipeline_end")["file"])
+    assert [run.xcom("pipeline_end") for run in runs] == [
+        {"folder": "raw/in", "file": f"{name}.csv", "by": "BlobEventsTrigger"} for name in "ab"
+    ]
+
+
+def test_custom_events_are_an_assets_and_only_some_count(airflow_db: None, export: Callable[..., dict[str, Any]]) -> None:
+    from airflow.assets.manager import AssetManager
+    from airflow.models.asset import AssetModel
+    from airflow.utils.session import create_session
+
+    bag = {"scope": "/topics/orders", "events": ["placed"], "subjectBeginsWith": "eu/"}
+    tell = returning(order="@pipeline().parameters.order")
+    dag = export(
+        {"ordered": {"activities": [tell], "parameters": {"order": {"type": "Int"}}}},
+        {"on order": starting("ordered", "CustomEventsTrigger", bag, {"order": "@triggerBody().event.data.order"})},
+    )["ordered"]
+    _register(dag)
+    _see_assets(dag)
+
+    def send(event: dict[str, Any]) -> Scheduled:
+        with create_session() as session:
+            asset = session.query(AssetModel).filter_by(name="on order").one()
+            AssetManager.register_asset_change(asset=asset, extra=event, session=session)
+        return Scheduled(dag)
+
+    placed = {"eventType": "placed", "subject": "EU/7", "data": {"order": 7}}
+    done = send(placed)
+    assert (done.state, done.xcom("pipeline_end")) == ("success", {"order": 7})
+    ignored = send({**placed, "subject": "us/8"})
+    assert (ignored.state, set(ignored.states.values())) == ("success", {"skipped"})
