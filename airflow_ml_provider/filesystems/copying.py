@@ -76,9 +76,9 @@ class Copier:
         if not self.overwrite and self._is_there(info, target):
             return Copied(target, size, skipped=True)
         read, write = self.filesystem.place(source), self.filesystem.place(target, writes=True)
-        write.store.makedirs(write.path.rpartition("/")[0], exist_ok=True)
-        if _same_store(read.store.fs, write.store.fs):
-            read.store.fs.cp_file(_full(read), _full(write))
+        write.filesystem.makedirs(write.path.rpartition("/")[0], exist_ok=True)
+        if _same_store(read.filesystem, write.filesystem):
+            read.filesystem.cp_file(read.path, write.path)
             self._compare(source, target, digest=None)
             return Copied(target, size, by_store=True)
         self._compare(source, target, digest=self._stream(source, target))
@@ -106,7 +106,7 @@ class Copier:
     def _compare(self, source: str, target: str, digest: str | None) -> None:
         if not self.verify:
             return
-        self.filesystem.place(target).store.invalidate_cache()
+        self.filesystem.place(target).filesystem.invalidate_cache()
         if digest is None and _told(self.filesystem.info(source), self.filesystem.info(target)):
             return
         if (digest or self._digest(source)) != self._digest(target):
@@ -130,8 +130,3 @@ def _told(source: dict[str, Any], target: dict[str, Any]) -> bool:
 def _same_store(one: AbstractFileSystem, other: AbstractFileSystem) -> bool:
     """Whether one login opens both, so that the store can copy by itself."""
     return one is other or (type(one) is type(other) and one.storage_options == other.storage_options)
-
-
-def _full(place: Any) -> str:
-    """A path as the store's own filesystem calls it."""
-    return str(place.store._join(place.path))

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
-from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_ml_provider.core.errors import ConfigurationError
 from airflow_ml_provider.hooks.mount import MountHook
 
 schemes = ["mount"]
+_SCHEME = "mount://"
 
 
 def get_fs(conn_id: str | None, storage_options: Mapping[str, Any] | None = None) -> MountFileSystem:
@@ -23,20 +24,34 @@ def get_fs(conn_id: str | None, storage_options: Mapping[str, Any] | None = None
     return MountFileSystem()
 
 
+class _Store(NamedTuple):
+    """A mount's source.
+
+    :param root: its path, without a slash at the end.
+    """
+
+    filesystem: AbstractFileSystem
+    root: str
+    read_only: bool
+
+
 class _Place(NamedTuple):
     """A path in one mount.
 
-    :param store: the mount's source as a filesystem.
-    :param path: within it.
+    :param path: as the store's own filesystem calls it.
     """
 
-    name: str
-    store: DirFileSystem
+    mount: str
+    store: _Store
     path: str
 
+    @property
+    def filesystem(self) -> AbstractFileSystem:
+        return self.store.filesystem
+
     def named(self, path: str) -> str:
-        """A path of the store, as this filesystem calls it."""
-        return f"{self.name}/{path.lstrip('/')}".rstrip("/")
+        """A path of the store, as :class:`MountFileSystem` calls it."""
+        return (self.mount + path[len(self.store.root) :]).rstrip("/")
 
 
 def _reads(method: str) -> Callable[..., Any]:
@@ -44,7 +59,7 @@ def _reads(method: str) -> Callable[..., Any]:
 
     def call(self: MountFileSystem, path: str, *args: Any, **kwargs: Any) -> Any:
         place = self.place(path)
-        return getattr(place.store, method)(place.path, *args, **kwargs)
+        return getattr(place.filesystem, method)(place.path, *args, **kwargs)
 
     return call
 
@@ -54,7 +69,7 @@ def _writes(method: str) -> Callable[..., Any]:
 
     def call(self: MountFileSystem, path: str, *args: Any, **kwargs: Any) -> Any:
         place = self.place(path, writes=True)
-        return getattr(place.store, method)(place.path, *args, **kwargs)
+        return getattr(place.filesystem, method)(place.path, *args, **kwargs)
 
     return call
 
@@ -72,7 +87,7 @@ class MountFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._opened: dict[str, tuple[DirFileSystem, bool]] = {}
+        self._opened: dict[str, _Store] = {}
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -82,16 +97,22 @@ class MountFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def place(self, path: str, *, writes: bool = False) -> _Place:
         """Where a path leads."""
-        name, _, within = self._strip_protocol(path).partition("/")
+        name, _, within = path.removeprefix(_SCHEME).strip("/").partition("/")
+        store = self._opened.get(name) or self._open_store(name, path)
+        if writes and store.read_only:
+            raise OSError(errno.EROFS, f"{os.strerror(errno.EROFS)} (the mount {name!r} is read-only)", path)
+        if ".." in within and isinstance(store.filesystem, LocalFileSystem) and ".." in within.split("/"):
+            raise ConfigurationError(f"path: got {path!r}: takes one without '..', which could lead out of the mount")
+        return _Place(name, store, f"{store.root}/{within}" if within else store.root or "/")
+
+    def _open_store(self, name: str, path: str) -> _Store:
         if not name:
             raise ConfigurationError(f"path: got {path!r}: takes mount://<name>/…")
-        if name not in self._opened:
-            hook = MountHook(name)
-            self._opened[name] = (DirFileSystem(hook.opened.path, hook.filesystem), hook.mount.read_only)
-        store, read_only = self._opened[name]
-        if writes and read_only:
-            raise OSError(errno.EROFS, f"{os.strerror(errno.EROFS)} (the mount {name!r} is read-only)", path)
-        return _Place(name, store, within)
+        hook = MountHook(name)
+        filesystem = hook.filesystem
+        root = filesystem._strip_protocol(hook.opened.path).rstrip("/")
+        self._opened[name] = _Store(filesystem, root, hook.mount.read_only)
+        return self._opened[name]
 
     cat_file, head, tail, sign = map(_reads, ("cat_file", "head", "tail", "sign"))
     exists, isfile, isdir, size = map(_reads, ("exists", "isfile", "isdir", "size"))
@@ -103,58 +124,58 @@ class MountFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> Any:
         """The store's own file object."""
         place = self.place(path, writes=not set(mode).isdisjoint("wax+"))
-        return place.store.open(place.path, mode, *args, **kwargs)
+        return place.filesystem.open(place.path, mode, *args, **kwargs)
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         """What the store knows of one path."""
         place = self.place(path)
-        return _renamed(place, place.store.info(place.path, **kwargs))
+        return _renamed(place, place.filesystem.info(place.path, **kwargs))
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """What lies in a folder: infos, or names without ``detail``."""
         place = self.place(path)
-        found = place.store.ls(place.path, detail=detail, **kwargs)
+        found = place.filesystem.ls(place.path, detail=detail, **kwargs)
         return [_renamed(place, item) if detail else place.named(item) for item in found]
 
     def find(self, path: str, *args: Any, detail: bool = False, **kwargs: Any) -> Any:
         """Every file below a folder, in as few calls as the store allows."""
         place = self.place(path)
-        return _all_renamed(place, place.store.find(place.path, *args, detail=detail, **kwargs))
+        return _all_renamed(place, place.filesystem.find(place.path, *args, detail=detail, **kwargs))
 
     def glob(self, path: str, *args: Any, detail: bool = False, **kwargs: Any) -> Any:
         """The paths that match a pattern within one mount."""
         place = self.place(path)
-        return _all_renamed(place, place.store.glob(place.path, *args, detail=detail, **kwargs))
+        return _all_renamed(place, place.filesystem.glob(place.path, *args, detail=detail, **kwargs))
 
     def walk(self, path: str, *args: Any, **kwargs: Any) -> Iterator[tuple[str, Any, Any]]:
         """Folder, folders in it, files in it; from the top."""
         place = self.place(path)
-        for folder, folders, files in place.store.walk(place.path, *args, **kwargs):
+        for folder, folders, files in place.filesystem.walk(place.path, *args, **kwargs):
             yield place.named(folder), folders, files
 
     def rm(self, path: str | Sequence[str], recursive: bool = False, maxdepth: int | None = None) -> None:
         """Delete a path, or several."""
         for one in [path] if isinstance(path, str) else path:
             place = self.place(one, writes=True)
-            place.store.rm(place.path, recursive=recursive, maxdepth=maxdepth)
+            place.filesystem.rm(place.path, recursive=recursive, maxdepth=maxdepth)
 
     def put(self, lpath: Any, rpath: str, *args: Any, **kwargs: Any) -> Any:
         """Upload."""
         place = self.place(rpath, writes=True)
-        return place.store.put(lpath, place.path, *args, **kwargs)
+        return place.filesystem.put(lpath, place.path, *args, **kwargs)
 
     def put_file(self, lpath: str, rpath: str, *args: Any, **kwargs: Any) -> Any:
         """Upload one file."""
         place = self.place(rpath, writes=True)
-        return place.store.put_file(lpath, place.path, *args, **kwargs)
+        return place.filesystem.put_file(lpath, place.path, *args, **kwargs)
 
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
         """Copy one file: by the store itself within one mount, through this process from one to another."""
         source, target = self.place(path1), self.place(path2, writes=True)
         if source.store is target.store:
-            source.store.cp_file(source.path, target.path, **kwargs)
+            source.filesystem.cp_file(source.path, target.path, **kwargs)
             return
-        with source.store.open(source.path, "rb") as read, target.store.open(target.path, "wb") as write:
+        with source.filesystem.open(source.path, "rb") as read, target.filesystem.open(target.path, "wb") as write:
             while block := read.read(self.blocksize):
                 write.write(block)
 
@@ -162,14 +183,14 @@ class MountFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Move; within one mount by the store itself."""
         source, target = self.place(path1, writes=True), self.place(path2, writes=True)
         if source.store is target.store:
-            source.store.mv(source.path, target.path, recursive=recursive, maxdepth=maxdepth, **kwargs)
+            source.filesystem.mv(source.path, target.path, recursive=recursive, maxdepth=maxdepth, **kwargs)
         else:
             super().mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **kwargs)
 
     def invalidate_cache(self, path: str | None = None) -> None:
         """Forget listings."""
-        for store, _ in self._opened.values():
-            store.invalidate_cache()
+        for store in self._opened.values():
+            store.filesystem.invalidate_cache()
 
 
 def _renamed(place: _Place, info: Mapping[str, Any]) -> dict[str, Any]:
