@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_ml_provider.core.storage.base import FILES, Credentials, Opened, join, link, split_source, takes_type, wrong_source
 
@@ -143,10 +144,18 @@ def _assumed_role(credentials: Credentials) -> Login:
         "assumed.role.session.duration": f"{given['DurationSeconds']}s" if given.get("DurationSeconds") else None,
         "assumed.role.external.id": given.get("ExternalId"),
         "assumed.role.policy": given.get("Policy"),
-        "assumed.role.sts.endpoint": _service(credentials, "sts").get("endpoint_url") or f"https://sts.{region}.amazonaws.com",
+        "assumed.role.sts.endpoint": _sts_host(credentials) or f"sts.{region}.amazonaws.com",
         "assumed.role.sts.endpoint.region": region,
     }
     return Login({key: value for key, value in conf.items() if value}, base.secrets, assumes_role=True)
+
+
+def _sts_host(credentials: Credentials) -> str | None:
+    """Of an endpoint of its own. S3A puts ``https://`` before it, and nothing behind."""
+    url = urlsplit(_service(credentials, "sts").get("endpoint_url") or "")
+    if url.netloc and (url.scheme != "https" or url.port or url.path.strip("/")):
+        raise credentials.wrong("service_config", "the endpoint_url of sts takes https://host alone: Hadoop reaches no other")
+    return url.netloc or None
 
 
 def _web_identity(credentials: Credentials) -> Login:
