@@ -22,6 +22,8 @@ _SUFFIX = "core.windows.net"
 _FACTORY = "org.apache.hadoop.fs.azurebfs.commit.AzureManifestCommitterFactory"
 COMMITTER = {f"mapreduce.outputcommitter.factory.scheme.{scheme}": _FACTORY for scheme in ("abfs", "abfss")}
 """Tasks list what they wrote in manifests, and the job's commit renames from these lists, in parallel and with retries."""
+_NO_METRICS = {"fs.azure.metrics.collection.enabled": "false"}
+"""The threads that collect them would keep a Spark that nobody stops from ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def open_azure(source: str, credentials: Credentials | None) -> Opened:
         link=link(place, parts.path),
         protocol="abfs",
         path=join(container, parts.path),
-        conf={**COMMITTER, **_endpoint(account, blob=parts.scheme.startswith("wasb")), **_of(account, login.conf)},
+        conf={**COMMITTER, **_NO_METRICS, **_endpoint(account, blob=parts.scheme.startswith("wasb")), **_of(account, login.conf)},
         secrets=_of(account, login.secrets),
         options={"account_name": account.name, **login.options},
     )

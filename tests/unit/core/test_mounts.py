@@ -121,6 +121,7 @@ def test_a_wrong_mount_names_its_field(fields: dict[str, Any], message: str) -> 
         (S3, aws("canary-key"), "field 'password': is empty: takes the secret access key"),
         (S3, aws(**ROLE, assume_role_method="assume_role_with_saml"), "'assume_role_method': got 'assume_role_with_saml'"),
         (S3, aws(**ROLE, assume_role_method="assume_role_with_web_identity"), "takes the path of a file on the cluster"),
+        (S3, aws(**ROLE, service_config={"sts": {"endpoint_url": "http://sts:80"}}), "sts takes https://host alone"),
         (ABFS, wasb("client", tenant_id="tenant"), "field 'password': is empty: a tenant id takes"),
         (ABFS, wasb(workload_identity_tenant_id="tenant"), "field 'managed_identity_client_id': is empty"),
         (GS, google(keyfile_dict=CANARY), "field 'keyfile_dict': is no JSON object"),
