@@ -1,19 +1,25 @@
 package airflow_ml_provider
 
+import java.io.{FileNotFoundException, IOException}
 import java.net.URI
 import java.util.EnumSet
+import java.util.concurrent.ConcurrentHashMap
 
-import org.apache.hadoop.conf.Configuration
+import scala.annotation.tailrec
+
+import org.apache.hadoop.conf.{Configurable, Configuration}
 import org.apache.hadoop.fs._
 import org.apache.hadoop.fs.Options.{ChecksumOpt, Rename}
 import org.apache.hadoop.fs.permission.{AclEntry, FsPermission}
 import org.apache.hadoop.mapreduce.{JobContext, OutputCommitter, TaskAttemptContext}
 import org.apache.hadoop.mapreduce.lib.output.{PathOutputCommitter, PathOutputCommitterFactory}
+import org.apache.hadoop.mapreduce.lib.output.committer.manifest.ManifestCommitterFactory
 import org.apache.hadoop.security.AccessControlException
 import org.apache.hadoop.util.Progressable
 import org.apache.spark.internal.io.FileCommitProtocol.TaskCommitMessage
 import org.apache.spark.internal.io.FileNameSpec
 import org.apache.spark.sql.execution.datasources.SQLHadoopMapReduceCommitProtocol
+import org.apache.spark.util.SerializableConfiguration
 
 /** What stands behind a read-only mount: reads go to the real filesystem, nothing else does. `readonly-s3a://…` is `s3a://…`. */
 class ReadOnlyFileSystem extends FilterFileSystem {
@@ -76,52 +82,106 @@ class ReadOnlyFileSystem extends FilterFileSystem {
 
 /** Commits with the committer of the store behind a mount, which knows nothing of mounts; without one, as Spark does by itself.
   *
-  * Overwriting partitions dynamically stays Spark's own way too: it must move what is there.
+  * No store makes many files appear at once, so what a job writes into a mount is unfinished until all of it is there, and
+  * [[FinishedFilter]] keeps it from readers. A job that dies in its commit leaves nothing that they see, and one that fails takes
+  * back what it has. Overwriting partitions dynamically stays Spark's own way of committing: it must move what is there.
   */
 class MountCommitProtocol(jobId: String, path: String, dynamicPartitionOverwrite: Boolean = false)
     extends SQLHadoopMapReduceCommitProtocol(jobId, path, dynamicPartitionOverwrite) {
 
   @transient private var direct: PathOutputCommitter = _
+  @transient private var tellsSuccess = false
+  @transient private lazy val output = new Path(path)
+  @transient private lazy val mounted = MountCommitProtocol.isMounted(output)
 
   /** Committers tell jobs apart by this, on the driver and on executors; Spark itself sets another one between setup and commit. */
-  private def identify(conf: Configuration): Unit = conf.set("spark.sql.sources.writeJobUUID", jobId)
+  private def identify(conf: Configuration): Unit = {
+    conf.set("spark.sql.sources.writeJobUUID", jobId)
+    if (mounted) {
+      conf.setBoolean(MountCommitProtocol.Success, false) // this class tells it, once readers see the output
+      conf.setBoolean("mapreduce.fileoutputcommitter.cleanup.skipped", true) // it would take other jobs' files too
+    }
+  }
 
   override def setupJob(context: JobContext): Unit = {
+    tellsSuccess = context.getConfiguration.getBoolean(MountCommitProtocol.Success, true)
     identify(context.getConfiguration)
     super.setupJob(context)
   }
 
   override def commitJob(context: JobContext, tasks: Seq[TaskCommitMessage]): Unit = {
-    identify(context.getConfiguration)
-    super.commitJob(context, tasks)
+    val conf = context.getConfiguration
+    identify(conf)
+    if (!mounted) super.commitJob(context, tasks)
+    else {
+      val unfinished = Unfinished.of(output, jobId, conf)
+      unfinished.begin()
+      super.commitJob(context, tasks)
+      clean(conf)
+      unfinished.end()
+      if (tellsSuccess) tellSuccess(conf)
+    }
   }
 
   override def abortJob(context: JobContext): Unit = {
     identify(context.getConfiguration)
     super.abortJob(context)
+    if (mounted) {
+      clean(context.getConfiguration)
+      Unfinished.of(output, jobId, context.getConfiguration).undo()
+    }
+  }
+
+  /** Old output goes before new output comes. What dead jobs left goes first: seen without its mark, it would be a part. */
+  override def deleteWithJob(fs: FileSystem, old: Path, recursive: Boolean): Boolean = {
+    if (MountCommitProtocol.isMounted(old)) Unfinished.below(old, fs.getConf).foreach(_.undo())
+    super.deleteWithJob(fs, old, recursive)
   }
 
   override protected def setupCommitter(context: TaskAttemptContext): OutputCommitter = {
     identify(context.getConfiguration)
-    val place = MountCommitProtocol.behind(new Path(path), context.getConfiguration)
-    if (dynamicPartitionOverwrite || !MountCommitProtocol.hasCommitter(place, context.getConfiguration)) {
-      super.setupCommitter(context)
-    } else {
-      direct = PathOutputCommitterFactory.createCommitter(place, context)
-      direct
+    val place = MountCommitProtocol.behind(output, context.getConfiguration)
+    MountCommitProtocol.factory(output, place, context.getConfiguration) match {
+      case Some(factory) if !dynamicPartitionOverwrite =>
+        direct = factory.createOutputCommitter(place, context)
+        direct
+      case _ => super.setupCommitter(context)
     }
   }
 
   override def newTaskTempFile(context: TaskAttemptContext, folder: Option[String], name: FileNameSpec): String =
     if (direct == null) super.newTaskTempFile(context, folder, name)
     else new Path(folder.fold(direct.getWorkPath)(new Path(direct.getWorkPath, _)), getFilename(context, name)).toString
+
+  /** Remove what this job alone has in `_temporary`, and that folder once it is empty. */
+  private def clean(conf: Configuration): Unit = if (!dynamicPartitionOverwrite) {
+    val temporary = new Path(output, "_temporary")
+    val fs = output.getFileSystem(conf)
+    if (fs.delete(new Path(temporary, jobId), true)) Unfinished.removeEmpty(fs, temporary)
+  }
+
+  private def tellSuccess(conf: Configuration): Unit = {
+    val (fs, success) = (output.getFileSystem(conf), new Path(output, "_SUCCESS"))
+    val committer = Option(direct).fold("Spark")(_.getClass.getSimpleName)
+    try {
+      val file = fs.create(success, true)
+      try file.writeBytes(s"""{"job": "$jobId", "committer": "$committer"}""")
+      finally file.close()
+    } catch { case _: IOException if fs.exists(success) => () } // another job has told it meanwhile
+  }
 }
 
 object MountCommitProtocol {
   private val Mounted = "/mnt/([^/]+)/*(.*)".r
+  private val Success = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
 
-  def hasCommitter(place: Path, conf: Configuration): Boolean =
-    conf.get(s"mapreduce.outputcommitter.factory.scheme.${place.toUri.getScheme}") != null
+  def isMounted(path: Path): Boolean = path.toUri.getScheme == "dbfs" && Mounted.matches(path.toUri.getPath)
+
+  /** The store's own committer. A mount of a store that has none takes the one that keeps each job's files apart. */
+  def factory(path: Path, place: Path, conf: Configuration): Option[PathOutputCommitterFactory] =
+    if (conf.get(s"mapreduce.outputcommitter.factory.scheme.${place.toUri.getScheme}") != null)
+      Some(PathOutputCommitterFactory.getCommitterFactory(place, conf))
+    else Option.when(isMounted(path))(new ManifestCommitterFactory)
 
   /** The place in the store that a path of a mount stands for; any other path is its own. */
   def behind(path: Path, conf: Configuration): Path = path.toUri.getPath match {
@@ -131,5 +191,85 @@ object MountCommitProtocol {
         if (rest.isEmpty) root else new Path(root, new Path(null, null, rest))
       }
     case _ => path
+  }
+}
+
+/** The output of a job that is not all there yet: `mark` is a file from before its first file appears until its last one has. */
+class Unfinished(output: Path, job: String, mark: Path, conf: Configuration) {
+  private lazy val fs = output.getFileSystem(conf)
+
+  def begin(): Unit =
+    try fs.create(mark, true).close()
+    catch { case _: FileNotFoundException => fs.create(mark, true).close() } // another job has just removed the empty folder
+
+  def end(): Unit = {
+    fs.delete(mark, false)
+    Iterator.iterate(mark.getParent)(_.getParent).takeWhile(_ != Unfinished.table(output)).foreach(Unfinished.removeEmpty(fs, _))
+  }
+
+  /** Remove what there is of the output, and then the mark. */
+  def undo(): Unit = if (fs.exists(mark)) {
+    Unfinished.files(fs, output).filter(file => Unfinished.jobOf(file).contains(job)).foreach(fs.delete(_, false))
+    end()
+  }
+}
+
+/** Marks lie in `_unfinished` of the table, below the names of the partitions that the job wrote to. */
+object Unfinished {
+  private val Folder = "_unfinished"
+  private val Job = ".*-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[-._].*".r
+
+  def of(output: Path, job: String, conf: Configuration): Unfinished =
+    new Unfinished(output, job, new Path(folder(output), job), conf)
+
+  /** All of a place and what lies below it. */
+  def below(place: Path, conf: Configuration): Seq[Unfinished] =
+    files(place.getFileSystem(conf), folder(place)).map { mark =>
+      new Unfinished(within(table(place), new Path(table(place), Folder), mark.getParent), mark.getName, mark, conf)
+    }
+
+  /** The names of the jobs that are at work on a table, or died. */
+  def jobs(table: Path, conf: Configuration): Set[String] =
+    files(table.getFileSystem(conf), folder(table)).map(_.getName).toSet
+
+  /** The job that wrote a file, which Spark has in the file's name. */
+  def jobOf(file: Path): Option[String] = file.getName match {
+    case Job(job) => Some(job)
+    case _ => None
+  }
+
+  /** The folder that a partition such as `day=1/hour=2` lies in. */
+  @tailrec def table(place: Path): Path =
+    if (place.getName.contains('=') && !place.getParent.isRoot) table(place.getParent) else place
+
+  def removeEmpty(fs: FileSystem, folder: Path): Unit =
+    try fs.delete(folder, false)
+    catch { case _: IOException => () } // it is not empty: another job is at work
+
+  def files(fs: FileSystem, folder: Path): Seq[Path] =
+    try {
+      val found = fs.listFiles(folder, true)
+      Iterator.continually(found).takeWhile(_.hasNext).map(_.next().getPath).toList
+    } catch { case _: FileNotFoundException => Nil }
+
+  private def folder(output: Path): Path = within(new Path(table(output), Folder), table(output), output)
+
+  /** What `path` is below `base`, below `other`. */
+  private def within(other: Path, base: Path, path: Path): Path = {
+    val rest = base.toUri.relativize(path.toUri).getPath
+    if (path == base) other else new Path(other, new Path(null, null, rest))
+  }
+}
+
+/** Shows readers of mounts the files of finished jobs only. One listing has one filter, which looks once at each table. */
+class FinishedFilter extends PathFilter with Configurable with Serializable {
+  private var conf: SerializableConfiguration = _
+  private val unfinished = new ConcurrentHashMap[Path, Set[String]]
+
+  override def setConf(given: Configuration): Unit = conf = new SerializableConfiguration(given)
+  override def getConf: Configuration = conf.value
+
+  override def accept(file: Path): Boolean = !MountCommitProtocol.isMounted(file) || Unfinished.jobOf(file).forall { job =>
+    !unfinished.computeIfAbsent(Unfinished.table(file.getParent), Unfinished.jobs(_, getConf)).contains(job)
   }
 }

@@ -40,7 +40,10 @@ _JVM_FLAGS = (
     "-XX:+ExitOnOutOfMemoryError",
 )
 _NOT_INHERITED = ("AIRFLOW", "_AIRFLOW", "SPARK_", "PYSPARK_", "_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS")
-_COMMIT_PROTOCOL = "airflow_ml_provider.MountCommitProtocol"
+_OF_MOUNTS = {
+    "spark.sql.sources.commitProtocolClass": "airflow_ml_provider.MountCommitProtocol",
+    "spark.hadoop.mapreduce.input.pathFilter.class": "airflow_ml_provider.FinishedFilter",
+}
 _CLASS_PATHS = ("spark.driver.extraClassPath", "spark.executor.extraClassPath")
 _ADDED_TO = {**dict.fromkeys(_CLASS_PATHS, ":"), "spark.redaction.regex": "|"}
 _REDACTION = "(?i)secret|password|token|access[.]?key"
@@ -161,7 +164,7 @@ def common_properties(plan: Plan, site: Site, secrets: Mapping[str, str]) -> dic
         "spark.ui.port": "0",
         "spark.ui.killEnabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        **({"spark.sql.sources.commitProtocolClass": _COMMIT_PROTOCOL} if OWN_CLASSES in plan["connectors"] else {}),
+        **(_OF_MOUNTS if OWN_CLASSES in plan["connectors"] else {}),
         **given,
         **_class_paths(given, site),
         "spark.redaction.regex": _redaction(given, [*secrets, *hadoop]),

@@ -147,9 +147,8 @@ def job_state(recorded: str) -> JobState:
 
 
 def _connectors(mounts: Sequence[Mount]) -> list[str]:
-    """The stores' connectors, and our own classes for what they alone do not: commits, and read-only mounts."""
-    stores = connectors(mounts)
-    return [*stores, OWN_CLASSES] if stores or any(mount.read_only for mount in mounts) else []
+    """The stores' connectors, and our own classes for what they alone do not: whole commits, and read-only mounts."""
+    return [*connectors(mounts), OWN_CLASSES] if mounts else []
 
 
 def _folder(mount: Mount) -> dict[str, Any]:

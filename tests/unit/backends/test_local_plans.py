@@ -162,8 +162,8 @@ def test_the_id_of_a_connection_is_not_a_mount() -> None:
 
 
 def test_folders_need_no_connector() -> None:
-    assert translate.plan_cluster(ClusterSpec(mounts=[Mount("a", "/data")]))["connectors"] == []
-    assert translate.plan_cluster(ClusterSpec(mounts=[Mount("a", "/data", read_only=True)]))["connectors"] == ["mounts"]
+    assert translate.plan_cluster(ClusterSpec())["connectors"] == []
+    assert translate.plan_cluster(ClusterSpec(mounts=[Mount("a", "/data")]))["connectors"] == ["mounts"]
     assert translate.plan_cluster(ClusterSpec(mounts=[Mount("a", "az://box"), Mount("b", "gs://x")]))["connectors"] == [
         *("azure", "gcs", "mounts")
     ]
