@@ -12,25 +12,27 @@ from airflow_ml_provider.core.mounts import Credentials, Mount
 from tests.mounts.clusters import MountedCluster, credentials, mounted_cluster
 from tests.mounts.program import files_program, spark_program
 from tests.servers.azurite import BlobServer
+from tests.servers.gcs import GoogleServer, fake_gcs
+from tests.servers.hdfs import hdfs
+from tests.servers.minio import minio
 from tests.servers.seaweedfs import S3Server
 
 CANARY = "canary-b1d7-never-shown"
 ROLE = {"role_arn": "arn:aws:iam::1:role/reader"}
-STORES = ("s3", "blob", "folder")
+STORES = ("s3", "minio", "blob", "gcs", "hdfs", "folder")
 # Opened by nobody: their settings alone are on the cluster.
 KINDS: dict[str, tuple[str, Credentials]] = {
     "token": ("s3://token-bucket", Credentials("a", "aws", f"{CANARY}-1", CANARY, extra={"aws_session_token": f"{CANARY}-2"})),
     "role": ("s3://role-bucket", Credentials("b", "aws", f"{CANARY}-3", f"{CANARY}-4", extra=ROLE)),
     "sas": ("az://box", Credentials("c", "wasb", "sasaccount", extra={"sas_token": f"sv=1&sig={CANARY}-5"})),
     "principal": ("az://box", Credentials("d", "wasb", "client", f"{CANARY}-6", "spaccount", extra={"tenant_id": "tenant"})),
-    "google": ("gs://bucket", Credentials("e", "google_cloud_platform", extra={"keyfile_dict": {"private_key": f"{CANARY}-7"}})),
 }
 
 
 @pytest.fixture(scope="module")
 def small_files() -> int:
     """How many files the operation ``many`` writes."""
-    return 20
+    return 1000
 
 
 @pytest.fixture(scope="module")
@@ -40,21 +42,37 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def google() -> Iterator[GoogleServer]:
+    with fake_gcs() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def sources(
+    tmp_path_factory: pytest.TempPathFactory, seaweedfs: S3Server, azurite: BlobServer, google: GoogleServer
+) -> Iterator[dict[str, tuple[str, Credentials | None]]]:
+    """Each store's source and what opens it."""
+    with minio() as other, hdfs() as name_node:
+        yield {
+            "s3": (f"s3://{seaweedfs.make('contract')}/raw data", credentials(seaweedfs.connection)),
+            "minio": (f"s3://{other.make('other-contract')}/raw data", credentials(other.connection)),
+            "blob": (f"az://{azurite.make('contract')}/raw data", credentials(azurite.connection)),
+            "gcs": (f"gs://{google.make('contract')}/raw data", credentials(google.connection)),
+            "hdfs": (f"{name_node}/raw data", None),
+            "folder": (str(tmp_path_factory.mktemp("a folder of 50%")), None),
+        }
+
+
+@pytest.fixture(scope="module")
 def cluster(
-    spark_root: Path, events: Path, tmp_path_factory: pytest.TempPathFactory, seaweedfs: S3Server, azurite: BlobServer
+    spark_root: Path, events: Path, sources: dict[str, tuple[str, Credentials | None]], google: GoogleServer
 ) -> Iterator[MountedCluster]:
-    s3, blob = credentials(seaweedfs.connection), credentials(azurite.connection)
-    folder = tmp_path_factory.mktemp("a folder of 50%")
-    sources: dict[str, tuple[str, Credentials | None]] = {
-        "s3": (f"s3://{seaweedfs.make('contract')}/raw data", s3),
-        "blob": (f"az://{azurite.make('contract')}/raw data", blob),
-        "folder": (str(folder), None),
-    }
     mounts: dict[Mount, Credentials | None] = {Mount(name, source): opens for name, (source, opens) in sources.items()}
     mounts |= {Mount(f"{name}.ro", source, read_only=True): opens for name, (source, opens) in sources.items()}
-    mounts |= {Mount(name, source): opens for name, (source, opens) in KINDS.items() if name != "google"}
-    log = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri(), "spark.eventLog.compress": "false"}
-    with mounted_cluster(spark_root, mounts, workers=1, worker={"cores": 2, "memory": "1g"}, spark_conf=log) as made:
+    mounts |= {Mount(name, source): opens for name, (source, opens) in KINDS.items()}
+    conf = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri(), "spark.eventLog.compress": "false"}
+    conf |= {f"spark.{side}.extraJavaOptions": google.java_options for side in ("driver", "executor")}
+    with mounted_cluster(spark_root, mounts, workers=1, worker={"cores": 2, "memory": "1g"}, spark_conf=conf) as made:
         yield made
 
 

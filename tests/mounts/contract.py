@@ -16,6 +16,7 @@ EXPECTED: dict[str, Any] = {
     "partitioned": [33, 99],
     "formats": [5, 5, 5],
     "concurrent": 20,
+    "dynamic": {"0": 3, "1": 10, "2": 3, "7": 4},
     "names": [3] * len(NAMES),
     "listed": sorted(NAMES),
     "file": [5, ["one.txt"]],

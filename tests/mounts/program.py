@@ -57,8 +57,16 @@ def concurrent():
         list(pool.map(write, range(0, 20, 5)))
     return count(base + "/shared", "json")
 
+def dynamic():
+    numbers(9).write.mode("overwrite").partitionBy("k").json(base + "/dynamic")
+    one = numbers(30).where("k = 1").write.mode("overwrite").partitionBy("k")
+    one.option("partitionOverwriteMode", "dynamic").json(base + "/dynamic")
+    numbers(4).drop("k").coalesce(1).write.mode("append").json(base + "/dynamic/k=7")
+    return {{str(row.k): row["count"] for row in spark.read.json(base + "/dynamic").groupBy("k").count().collect()}}
+
 def many():
-    spark.range(small).repartition(small).write.mode("overwrite").json(base + "/many")
+    each = spark.range(0, small, 1, 4).write.option("maxRecordsPerFile", 1)
+    each.mode("overwrite").json(base + "/many")
     return count(base + "/many", "json")
 
 def names():
@@ -66,7 +74,7 @@ def names():
         numbers(3).coalesce(1).write.mode("overwrite").json(base + "/names/" + name)
     return [count(base + "/names/" + name, "json") for name in {names!r}]
 
-for operation in (write_and_read, append, overwrite, partitioned, formats, concurrent, many, names):
+for operation in (write_and_read, append, overwrite, partitioned, formats, concurrent, dynamic, many, names):
     found[operation.__name__] = told(operation)
 json.dump(found, open(os.environ["AIRFLOW_ML_RESULT"], "w"))
 """

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.servers.process import CACHE, LOOPBACK, free_ports, running
+from tests.servers.tls import Certificate
 
 _VERSION = "3.35.0"
 _FLAGS = ("--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--disableTelemetry")
@@ -36,10 +37,11 @@ class BlobServer:
         return {"conn_type": "wasb", "login": self.account, "password": self.key, "host": self.endpoint, "extra": {}}
 
     def client(self) -> Any:
-        """A client of the Blob service."""
+        """A client of the Blob service, which takes any certificate."""
         from azure.storage.blob import BlobServiceClient
 
-        return BlobServiceClient(self.endpoint, credential={"account_name": self.account, "account_key": self.key})
+        credential = {"account_name": self.account, "account_key": self.key}
+        return BlobServiceClient(self.endpoint, credential=credential, connection_verify=self.endpoint.startswith("http:"))
 
     def make(self, container: str) -> str:
         """A container, by name."""
@@ -49,16 +51,20 @@ class BlobServer:
 
 
 @contextmanager
-def azurite() -> Iterator[BlobServer]:
-    """A server of one's own, gone at the end. Skips the test where there is no Node.js to run it."""
+def azurite(shown: Certificate | None = None) -> Iterator[BlobServer]:
+    """A server of one's own, gone at the end. Skips the test where there is no Node.js to run it.
+
+    :param shown: has it speak TLS, and take tokens that have not expired.
+    """
     if not shutil.which("npm"):
         pytest.skip("Azurite needs Node.js, and npm is not on PATH")
     program = _fetched()
     (port,) = free_ports(1)
-    server = BlobServer(f"http://{LOOPBACK}:{port}/{BlobServer.account}")
+    server = BlobServer(f"{'https' if shown else 'http'}://{LOOPBACK}:{port}/{BlobServer.account}")
+    tls = ["--oauth", "basic", "--cert", str(shown.cert), "--key", str(shown.key)] if shown else []
     preload = f"--require={Path(__file__).with_name('azure_order.js')}"
     env = {**os.environ, "AZURITE_ACCOUNTS": f"{server.account}:{server.key}", "NODE_OPTIONS": preload}
-    with running([str(program), "--blobHost", LOOPBACK, "--blobPort", str(port), *_FLAGS], port, env=env):
+    with running([str(program), "--blobHost", LOOPBACK, "--blobPort", str(port), *_FLAGS, *tls], port, env=env):
         yield server
 
 

@@ -1,4 +1,4 @@
-"""Jobs killed while they commit, on real stores: SOAK_KILLS (50 a store), SOAK_SEED. A reader that waits for ``_SUCCESS`` never sees a part."""
+"""Jobs killed while they commit, on real stores, while others read: SOAK_KILLS (50 a store), SOAK_SEED. Nobody ever reads a part."""
 
 from __future__ import annotations
 
@@ -20,90 +20,125 @@ from tests.servers.seaweedfs import S3Server
 
 KILLS = int(os.environ.get("SOAK_KILLS", "50"))
 SEED = int(os.environ.get("SOAK_SEED", str(random.randrange(1 << 32))))
-ROWS, FILES = 2000, 40
-WRITE = f"""
+ROWS, FILES = 1000, 40
+WRITE = """
+from pyspark.sql import SparkSession, functions as F
+spark = SparkSession.builder.getOrCreate()
+data = spark.range({rows}).withColumn("job", F.lit({number})).repartition({files})
+data.write.mode("{mode}").json("dbfs:/mnt/out/table")
+"""
+READ = """
+import json, os, time
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.getOrCreate()
-print("writing", flush=True)
-spark.range({ROWS}).repartition({FILES}).write.mode("overwrite").json("dbfs:/mnt/out/table")
-print("written", flush=True)
+reads, parts = 0, []
+while True:
+    last = os.path.exists({stop!r})
+    table = spark.read.schema("id long, job int").json("dbfs:/mnt/out/table")
+    found = {{row.job: row["count"] for row in table.groupBy("job").count().collect()}}
+    parts += [(job, count) for job, count in found.items() if count != {rows}]
+    reads += 1
+    if last:
+        break
+    time.sleep(0.5)
+json.dump([reads, parts, sorted(found)], open(os.environ["AIRFLOW_ML_RESULT"], "w"))
 """
-Stored = Callable[[], dict[str, bytes]]
+Listed = Callable[[], list[str]]
 
 
 @pytest.mark.soak
-def test_killed_while_it_commits_on_s3(spark_root: Path, seaweedfs: S3Server) -> None:
+def test_killed_while_it_commits_on_s3(spark_root: Path, tmp_path: Path, seaweedfs: S3Server) -> None:
     bucket, client = seaweedfs.make("kills"), seaweedfs.client()
+    pages = client.get_paginator("list_objects_v2")
 
-    def stored() -> dict[str, bytes]:
-        found = client.list_objects_v2(Bucket=bucket, Prefix="table/").get("Contents", [])
-        return {item["Key"]: client.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in found}
+    def listed() -> list[str]:
+        return [item["Key"] for page in pages.paginate(Bucket=bucket, Prefix="table/") for item in page.get("Contents", [])]
 
-    _kill_again_and_again(spark_root, Mount("out", f"s3://{bucket}"), credentials(seaweedfs.connection), stored)
+    _kill_again_and_again(spark_root, tmp_path, Mount("out", f"s3://{bucket}"), credentials(seaweedfs.connection), listed)
 
 
 @pytest.mark.soak
-def test_killed_while_it_commits_on_blob(spark_root: Path, azurite: BlobServer) -> None:
+def test_killed_while_it_commits_on_blob(spark_root: Path, tmp_path: Path, azurite: BlobServer) -> None:
     container = azurite.make("kills")
+    with azurite.client() as client:
+        there = client.get_container_client(container)
 
-    def stored() -> dict[str, bytes]:
-        with azurite.client() as client:
-            there = client.get_container_client(container)
-            return {item.name: there.download_blob(item.name).readall() for item in there.list_blobs(name_starts_with="table/")}
+        def listed() -> list[str]:
+            return [item.name for item in there.list_blobs(name_starts_with="table/")]
 
-    _kill_again_and_again(spark_root, Mount("out", f"az://{container}"), credentials(azurite.connection), stored)
+        _kill_again_and_again(spark_root, tmp_path, Mount("out", f"az://{container}"), credentials(azurite.connection), listed)
 
 
-def _kill_again_and_again(root: Path, mount: Mount, opens: Credentials, stored: Stored) -> None:
+def _kill_again_and_again(root: Path, folder: Path, mount: Mount, opens: Credentials, listed: Listed) -> None:
+    """Append again and again, each time by a job of its own that is killed at a random moment of its commit."""
     print(f"\nSOAK_SEED={SEED} SOAK_KILLS={KILLS}", flush=True)
     chance = random.Random(SEED)
-    seen: Counter[str] = Counter()
+    fell: Counter[str] = Counter()
     with mounted_cluster(root, {mount: opens}, idle_timeout=3600) as cluster:
-        seconds = _whole_write(cluster, stored)
-        for number in range(KILLS):
-            _killed_write(cluster, chance.uniform(0.3, 1.05) * seconds)
-            seen[_what_a_reader_finds(stored())] += 1
-            if number % 10 == 9:
-                seconds = _whole_write(cluster, stored)
-    print(f"{mount.source}: {KILLS} kills: {dict(seen)}", flush=True)
-    assert not seen["a part under _SUCCESS"]
+        _write(cluster, "overwrite", 0)
+        seconds = _commit_seconds(cluster, listed)
+        stop = folder / "stop"
+        reader = cluster.start(READ.format(stop=str(stop), rows=ROWS))
+        for number in range(2, KILLS + 2):
+            before = len(_files(listed()))
+            fell[_killed_write(cluster, number, listed, chance.uniform(0, 1.2) * seconds, before)] += 1
+        stop.touch()
+        told = cluster.ended(reader)
+        assert told.result is not None, cluster.log(reader)[-2000:]
+        reads, parts, whole = told.result
+        what = f"{mount.source}: {KILLS} kills in commits of {seconds:.2f} s, {reads} reads meanwhile saw {len(parts)} parts"
+        print(f"{what} and at last {len(whole)} whole jobs; in the store the killed ones left: {dict(fell)}", flush=True)
+        assert parts == []
+        _write(cluster, "overwrite", 0)
+        assert _leftovers(listed()) == []
+        assert len(_files(listed())) == FILES
 
 
-def _what_a_reader_finds(objects: dict[str, bytes]) -> str:
-    rows = _rows(objects)
-    if any(name.endswith("/_SUCCESS") for name in objects):
-        return "all" if rows == list(range(ROWS)) else "a part under _SUCCESS"
-    return "none" if not rows else "files without _SUCCESS"
+def _files(names: list[str]) -> list[str]:
+    return [name for name in names if name.startswith("table/part-")]
 
 
-def _rows(objects: dict[str, bytes]) -> list[int]:
-    """The ids in what Spark would list: nothing below a name that begins with ``_`` or ``.``."""
-    lines = [
-        line
-        for name, content in objects.items()
-        if not any(part.startswith(("_", ".")) for part in name.split("/"))
-        for line in content.decode().split()
-    ]
-    return sorted(int(line.removeprefix('{"id":').removesuffix("}")) for line in lines)
+def _leftovers(names: list[str]) -> list[str]:
+    return [name for name in names if name.startswith(("table/_", "table/.")) and not name.endswith("/_SUCCESS")]
 
 
-def _whole_write(cluster: MountedCluster, stored: Stored) -> float:
-    """Let one write end; what killed ones left is gone. Gives its seconds."""
-    job = cluster.start(WRITE, api="classic")
-    seconds = [_said(cluster, job, word) for word in ("writing", "written")]
-    assert cluster.ended(job).state == "SUCCEEDED"
-    assert _what_a_reader_finds(stored()) == "all"
-    return seconds[1] - seconds[0]
+def _program(mode: str, number: int) -> str:
+    return WRITE.format(rows=ROWS, files=FILES, mode=mode, number=number)
 
 
-def _killed_write(cluster: MountedCluster, seconds: float) -> None:
-    """Kill the driver so many seconds after it began to write."""
-    job = cluster.start(WRITE, api="classic")
-    _said(cluster, job, "writing")
+def _write(cluster: MountedCluster, mode: str, number: int) -> None:
+    job = cluster.start(_program(mode, number), api="classic")
+    assert cluster.ended(job).state == "SUCCEEDED", cluster.log(job)[-2000:]
+
+
+def _commits(listed: Listed) -> bool:
+    return any("/_unfinished/" in name for name in listed())
+
+
+def _commit_seconds(cluster: MountedCluster, listed: Listed) -> float:
+    job = cluster.start(_program("append", 1), api="classic")
+    eventually(lambda: _commits(listed), within=120)
+    began = time.monotonic()
+    eventually(lambda: not _commits(listed), within=120)
+    seconds = time.monotonic() - began
+    assert cluster.ended(job).state == "SUCCEEDED", cluster.log(job)[-2000:]
+    return seconds
+
+
+def _killed_write(cluster: MountedCluster, number: int, listed: Listed, seconds: float, before: int) -> str:
+    """Kill a driver so many seconds after its commit began. What it left."""
+    known = {name for name in listed() if "/_unfinished/" in name}
+    job = cluster.start(_program("append", number), api="classic")
+    eventually(lambda: {name for name in listed() if "/_unfinished/" in name} - known, within=120)
     time.sleep(seconds)
     for process in _tree(cluster, job):
         process.kill()
     cluster.ended(job)
+    names = listed()
+    files = len(_files(names)) - before
+    if not {name for name in names if "/_unfinished/" in name} - known:
+        return "all, finished"
+    return "none" if not files else "all, not finished" if files == FILES else "a part"
 
 
 def _tree(cluster: MountedCluster, job: str) -> Iterator[psutil.Process]:
@@ -113,8 +148,3 @@ def _tree(cluster: MountedCluster, job: str) -> Iterator[psutil.Process]:
                 yield process
         except psutil.Error:
             continue
-
-
-def _said(cluster: MountedCluster, job: str, word: str) -> float:
-    eventually(lambda: word in cluster.log(job).split("\n") or cluster.look(job).state.ended, within=300)
-    return time.monotonic()
