@@ -13,7 +13,6 @@ import org.apache.hadoop.fs.Options.{ChecksumOpt, Rename}
 import org.apache.hadoop.fs.permission.{AclEntry, FsPermission}
 import org.apache.hadoop.mapreduce.{JobContext, OutputCommitter, TaskAttemptContext}
 import org.apache.hadoop.mapreduce.lib.output.{PathOutputCommitter, PathOutputCommitterFactory}
-import org.apache.hadoop.mapreduce.lib.output.committer.manifest.ManifestCommitterFactory
 import org.apache.hadoop.security.AccessControlException
 import org.apache.hadoop.util.Progressable
 import org.apache.spark.internal.io.FileCommitProtocol.TaskCommitMessage
@@ -173,15 +172,17 @@ class MountCommitProtocol(jobId: String, path: String, dynamicPartitionOverwrite
 
 object MountCommitProtocol {
   private val Mounted = "/mnt/([^/]+)/*(.*)".r
+  private val Manifest = "org.apache.hadoop.mapreduce.lib.output.committer.manifest.ManifestCommitterFactory"
   private val Success = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
 
-  def isMounted(path: Path): Boolean = path.toUri.getScheme == "dbfs" && Mounted.matches(path.toUri.getPath)
+  def isMounted(path: Path): Boolean = path.toUri.getScheme == "dbfs" && Mounted.pattern.matcher(path.toUri.getPath).matches
 
   /** The store's own committer. A mount of a store that has none takes the one that keeps each job's files apart. */
-  def factory(path: Path, place: Path, conf: Configuration): Option[PathOutputCommitterFactory] =
-    if (conf.get(s"mapreduce.outputcommitter.factory.scheme.${place.toUri.getScheme}") != null)
-      Some(PathOutputCommitterFactory.getCommitterFactory(place, conf))
-    else Option.when(isMounted(path))(new ManifestCommitterFactory)
+  def factory(path: Path, place: Path, conf: Configuration): Option[PathOutputCommitterFactory] = {
+    val key = s"mapreduce.outputcommitter.factory.scheme.${place.toUri.getScheme}"
+    if (conf.get(key) == null && isMounted(path)) conf.set(key, Manifest)
+    Some(place).filter(_ => conf.get(key) != null).map(PathOutputCommitterFactory.getCommitterFactory(_, conf))
+  }
 
   /** The place in the store that a path of a mount stands for; any other path is its own. */
   def behind(path: Path, conf: Configuration): Path = path.toUri.getPath match {

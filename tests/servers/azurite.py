@@ -25,11 +25,13 @@ _FLAGS = ("--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--disab
 class BlobServer:
     """Where it is and what opens it.
 
+    :param verify: the certificate that it shows, where it speaks TLS.
     :param connection: the fields of an Airflow connection of type ``wasb``.
     """
 
     endpoint: str
     account: str = "canaryaccount"
+    verify: str | bool = True
     key: str = "Y2FuYXJ5LWF6dXJlLWtleS1jYW5hcnktYXp1cmUta2V5"
 
     @property
@@ -37,11 +39,11 @@ class BlobServer:
         return {"conn_type": "wasb", "login": self.account, "password": self.key, "host": self.endpoint, "extra": {}}
 
     def client(self) -> Any:
-        """A client of the Blob service, which takes any certificate."""
+        """A client of the Blob service."""
         from azure.storage.blob import BlobServiceClient
 
         credential = {"account_name": self.account, "account_key": self.key}
-        return BlobServiceClient(self.endpoint, credential=credential, connection_verify=self.endpoint.startswith("http:"))
+        return BlobServiceClient(self.endpoint, credential=credential, connection_verify=self.verify)
 
     def make(self, container: str) -> str:
         """A container, by name."""
@@ -60,7 +62,9 @@ def azurite(shown: Certificate | None = None) -> Iterator[BlobServer]:
         pytest.skip("Azurite needs Node.js, and npm is not on PATH")
     program = _fetched()
     (port,) = free_ports(1)
-    server = BlobServer(f"{'https' if shown else 'http'}://{LOOPBACK}:{port}/{BlobServer.account}")
+    server = BlobServer(
+        f"{'https' if shown else 'http'}://{LOOPBACK}:{port}/{BlobServer.account}", verify=str(shown.cert) if shown else True
+    )
     tls = ["--oauth", "basic", "--cert", str(shown.cert), "--key", str(shown.key)] if shown else []
     preload = f"--require={Path(__file__).with_name('azure_order.js')}"
     env = {**os.environ, "AZURITE_ACCOUNTS": f"{server.account}:{server.key}", "NODE_OPTIONS": preload}

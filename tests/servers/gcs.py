@@ -79,7 +79,8 @@ def fake_gcs(*, token_seconds: int = 3600) -> Iterator[GoogleServer]:
         token_server(bearer(token_seconds)) as tokens,
         proxy(port, shown, _GoogleTunnel) as at,
     ):
-        yield GoogleServer(port, shown.java_options(at), tokens, _private_key())
+        # The server closes connections that Java's client, which does not try a POST again, takes for open.
+        yield GoogleServer(port, f"{shown.java_options(at)} -Dhttp.keepAlive=false", tokens, _private_key())
 
 
 class _GoogleTunnel(Tunnel):
