@@ -38,7 +38,7 @@ def problems(spec: ClusterSpec, label: str) -> Iterator[str]:
     if any(FILES in value for key, value in spec.spark_conf.items() if key.startswith(HADOOP_KEY)):
         yield (
             "ClusterSpec.mounts: got a connection that signs in with a file on the cluster's machines: leave out conn_id, so that "
-            "the cluster's own role opens it, or give a connection with a role_arn"
+            "the cluster's own role opens it, or give one with keys"
         )
 
 
