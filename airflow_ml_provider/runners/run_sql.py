@@ -83,7 +83,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str
     cells = [[_cell(value) for value in row] for row in (columns, *rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(columns))]
     for number, row in enumerate(cells):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()  # noqa: B905 - Python 3.9
         if not number:
             yield "  ".join("-" * width for width in widths)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import distributions
 from operator import attrgetter
 from typing import Any
 
@@ -14,12 +14,13 @@ def find(name: str) -> Any:
     if ":" in name:
         module, _, function = name.partition(":")
         return attrgetter(function)(importlib.import_module(module))
-    scripts = entry_points(group="console_scripts")
-    if name not in scripts.names:
+    found = [item for distribution in distributions() for item in distribution.entry_points if item.name == name]
+    scripts = [item for item in found if item.group == "console_scripts"]
+    if not scripts:
         raise SystemExit(
             f"entry_point: got {name!r}: takes package.module:function, or the name of a console script of the wheel"
         )
-    return scripts[name].load()
+    return scripts[0].load()
 
 
 if __name__ == "__main__":

@@ -71,6 +71,18 @@ def test_runners_need_the_standard_library_and_spark(path: Path) -> None:
     assert not {name.split(".")[0] for name in imported_at_once(path)} & late
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "airflow_ml_provider" / "runners").glob("*.py")), ids=lambda path: path.name)
+def test_runners_but_the_notebooks_run_on_python_3_9(path: Path) -> None:
+    """EMR has it before 7.13.0."""
+    tree = ast.parse(path.read_text(), feature_version=(3, 9))
+    later = [
+        node.arg
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg in ("group", "kw_only", "slots", "strict")
+    ]
+    assert not later
+
+
 def test_parsing_a_dag_imports_nothing_heavy() -> None:
     program = "\n".join(
         [
