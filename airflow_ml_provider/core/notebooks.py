@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.programs import Notebook, PythonCode
+from airflow_ml_provider.core.programs import Notebook, PythonCode, Shipped
 from airflow_ml_provider.runners.notebook.cells import LANGUAGES, NotebookText, UnreadableNotebook, calls, includes, read
+from airflow_ml_provider.runners.notebook.kernel import needs_kernel
 
 _RUNNER = Path(__file__).parents[1] / "runners" / "notebook"
 _PACKAGE = "airflow_ml_notebook"
@@ -52,10 +53,8 @@ main(REQUEST)
 
 def notebook_code(notebook: Notebook) -> PythonCode:
     """The program that runs it. :class:`SpecError` when it cannot be read, or runs a notebook that is not there."""
-    entry, files = _shipped(notebook)
     request = {
-        "notebook": entry,
-        "files": files,
+        **shipped(notebook).model_dump(),
         "parameters": notebook.parameters,
         "kernel": notebook.kernel,
         "folder": str(Path(notebook.path).parent) if notebook.path else None,
@@ -64,28 +63,38 @@ def notebook_code(notebook: Notebook) -> PythonCode:
     return PythonCode(source=source, api=notebook.api)
 
 
+def kernel_of(notebook: Notebook) -> str | None:
+    """The Jupyter kernel that runs it; None for Python beside Spark."""
+    text = read(*shipped_text(notebook))
+    return needs_kernel(notebook.kernel, text.kernel, text.language, text.databricks)
+
+
 def revision_of(notebook: Notebook) -> str:
     """What its text and that of the notebooks that it runs come to: 40 hexadecimal digits, the same wherever they lie."""
-    _, files = _shipped(notebook)
-    return hashlib.sha256(_compact(files).encode()).hexdigest()[:40]
+    return hashlib.sha256(_compact(shipped(notebook).files).encode()).hexdigest()[:40]
 
 
 def shipped_text(notebook: Notebook) -> tuple[str, str]:
     """The notebook's own file name and text."""
-    entry, files = _shipped(notebook)
-    return files[entry]["name"], files[entry]["text"]
+    found = shipped(notebook)
+    file = found.files[found.notebook]
+    return file["name"], file["text"]
 
 
-def _shipped(notebook: Notebook) -> tuple[str, dict[str, dict[str, str]]]:
-    """Its path and every notebook that goes along: name and text by a path relative to its folder, without the ending."""
+def shipped(notebook: Notebook) -> Shipped:
+    """Its text and that of every notebook that goes along. :class:`SpecError` when one cannot be read, or is not there."""
+    if notebook.shipped is not None:
+        return notebook.shipped
+    if notebook.revision:
+        raise SpecError(f"Notebook.revision: got {notebook.revision!r}: only a task of Airflow finds the text of an earlier run")
     if notebook.path is None:
         name = _name_of(notebook.source or "")
-        return "notebook", {"notebook": _file("Notebook.source", name, notebook.source or "")}
+        return Shipped(notebook="notebook", files={"notebook": _file("Notebook.source", name, notebook.source or "")})
     path = Path(notebook.path)
     files: dict[str, dict[str, str]] = {}
     for field, found in (("path", path), *(("others", path.parent / other) for other in notebook.others)):
         _add(files, path.parent, _key(posixpath.relpath(found.as_posix(), path.parent.as_posix())), found, f"Notebook.{field}")
-    return _key(path.name), files
+    return Shipped(notebook=_key(path.name), files=files)
 
 
 def _add(files: dict[str, dict[str, str]], folder: Path, key: str, path: Path, field: str) -> None:

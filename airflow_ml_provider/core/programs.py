@@ -123,6 +123,17 @@ class RScript(Spec):
     args: tuple[str, ...] = ()
 
 
+class Shipped(Spec):
+    """The text that a notebook's job ships.
+
+    :param notebook: the notebook's path among the files.
+    :param files: ``name`` and ``text`` of it and of the notebooks that it runs, by path from its folder without the ending.
+    """
+
+    notebook: str
+    files: dict[str, dict[str, str]]
+
+
 class Notebook(Spec):
     """A notebook: Jupyter's ``.ipynb``, or Databricks' source format, as ``.py``, ``.sql`` or exported ``.ipynb``.
 
@@ -130,7 +141,9 @@ class Notebook(Spec):
     ``dbutils.notebook.run`` name in plain text go along. What it hands to ``dbutils.notebook.exit`` is the job's result.
 
     :param path: the file, absolute, on the machine that submits it; or
-    :param source: the text.
+    :param source: the text; or
+    :param revision: the id of an MLflow run of a notebook, as ``airflow-ml notebook log`` lists it: the text is that of then, also
+        of the notebooks that it runs. It goes before ``path``; empty means nothing, so that a DAG's parameter can hold it.
     :param parameters: by name, for the ``parameters`` cell and the widgets. Nothing secret.
     :param secrets: what ``dbutils.secrets.get(scope, key)`` gives, by ``scope/key``: ``variable:<name>``, or
         ``connection:<id>/<field>`` with the field ``login``, ``password``, ``host``, ``port``, ``schema``, ``uri`` or
@@ -138,20 +151,23 @@ class Notebook(Spec):
     :param others: paths from the notebook's folder of notebooks that it runs by names made at run time.
     :param kernel: a Jupyter kernel's name; None takes what the notebook asks for. In a kernel there is no ``dbutils``.
     :param api: as in :class:`PythonFile`.
+    :param shipped: the text, once it was read; None reads it.
     """
 
     kind: Literal["notebook"] = "notebook"
     path: str | None = Field(default=None, min_length=1)
     source: str | None = Field(default=None, min_length=1)
+    revision: str = ""
     parameters: dict[str, Any] = {}
     secrets: dict[Annotated[str, Field(pattern=_SECRET_NAME)], Annotated[str, Field(pattern=_SECRET)]] = {}
     others: tuple[str, ...] = ()
     kernel: str | None = None
     api: Api = "connect"
+    shipped: Shipped | None = None
 
     @model_validator(mode="after")
     def _is_in_one_place(self) -> Notebook:
-        return _one_of(self, "path", "source")
+        return self if self.revision and not self.source else _one_of(self, "path", "source")
 
 
 Program = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PATH_TAG = "airflow_ml.notebook"
 REVISION_TAG = "airflow_ml.notebook.revision"
 USER_TAG = "airflow_ml.user"
+AGAIN_TAG = "airflow_ml.notebook.again"
+"""The run whose text a run took."""
 _FOLDER = "notebook"
 _SOURCE = f"{_FOLDER}/source.json"
 
@@ -60,7 +62,7 @@ def revisions(
 
 def executed(client: MlflowClient, run_id: str) -> str:
     """The executed notebook of a run, as the text of an ``.ipynb``."""
-    names = [item.path for item in client.list_artifacts(run_id, _FOLDER) if item.path.endswith(".ipynb")]
+    names = [path for path in _kept(client, run_id) if path.endswith(".ipynb")]
     if not names:
         raise ConfigurationError(f"MLflow run {run_id}: keeps no executed notebook: it has not ended, or ran without mlflow")
     return _text(client, run_id, names[0])
@@ -68,10 +70,22 @@ def executed(client: MlflowClient, run_id: str) -> str:
 
 def sources(client: MlflowClient, run_id: str) -> dict[str, Any]:
     """What a run was shipped with: ``notebook``, its path among ``files``, which have a name and a text each."""
-    if not any(item.path == _SOURCE for item in client.list_artifacts(run_id, _FOLDER)):
+    if _SOURCE not in _kept(client, run_id):
         raise ConfigurationError(f"MLflow run {run_id}: keeps no notebook: it has not ended, or ran without mlflow")
     found: dict[str, Any] = json.loads(_text(client, run_id, _SOURCE))
     return found
+
+
+def _kept(client: MlflowClient, run_id: str) -> list[str]:
+    """The paths of what a run keeps of its notebook; :class:`ConfigurationError` when there is no such run."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return [item.path for item in client.list_artifacts(run_id, _FOLDER)]
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise ConfigurationError(f"MLflow run {run_id}: there is none: airflow-ml notebook log PATH lists them") from None
 
 
 def _text(client: MlflowClient, run_id: str, artifact: str) -> str:
@@ -79,11 +93,17 @@ def _text(client: MlflowClient, run_id: str, artifact: str) -> str:
         return Path(client.download_artifacts(run_id, artifact, folder)).read_text(encoding="utf-8")
 
 
+def _version(tags: Mapping[str, str]) -> str:
+    """The commit of now says nothing of a text of then."""
+    commit = "" if AGAIN_TAG in tags else tags.get("mlflow.source.git.commit", "")
+    return commit or tags.get(REVISION_TAG, "")
+
+
 def _revision(run: Any, url_of: Callable[[str, str], str]) -> Revision:
     tags = run.data.tags
     return Revision(
         run_id=run.info.run_id,
-        version=tags.get("mlflow.source.git.commit") or tags.get(REVISION_TAG, ""),
+        version=_version(tags),
         path=tags[PATH_TAG],
         state=run.info.status,
         user=tags.get(USER_TAG, ""),

@@ -7,13 +7,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_ml_provider.core.errors import ConfigurationError
-from airflow_ml_provider.core.programs import Notebook
+from airflow_ml_provider.core.errors import ConfigurationError, SpecError
+from airflow_ml_provider.core.programs import Notebook, Shipped
 from airflow_ml_provider.core.spec import JobSpec
-from airflow_ml_provider.models.notebooks import PATH_TAG, REVISION_TAG, USER_TAG
+from airflow_ml_provider.models.notebooks import AGAIN_TAG, PATH_TAG, REVISION_TAG, USER_TAG, sources
 
 TASK_VALUES = "task_values"
 """The XCom of everything that a notebook has set; each value is one of its own too."""
+
+
+def with_text(spec: JobSpec, mlflow_conn_id: str | None) -> JobSpec:
+    """The job with all text that its notebook ships, read this once: that of now, or of the run that ``revision`` names.
+
+    :raises SpecError: it cannot be read.
+    :raises ConfigurationError: MLflow knows no such run, or it keeps no notebook.
+    """
+    program = spec.program
+    if not isinstance(program, Notebook):
+        return spec
+    from airflow_ml_provider.core.notebooks import shipped
+
+    found = _of_then(program.revision, mlflow_conn_id) if program.revision else shipped(program)
+    return spec.model_copy(update={"program": program.model_copy(update={"shipped": found})})
+
+
+def _of_then(run_id: str, mlflow_conn_id: str | None) -> Shipped:
+    if not mlflow_conn_id:
+        raise SpecError(f"Notebook.revision: got {run_id!r}: takes a task with mlflow_conn_id: the text is kept in MLflow")
+    from airflow_ml_provider.hooks.mlflow import MLflowHook
+
+    return Shipped(**sources(MLflowHook(mlflow_conn_id).client, run_id))
+
+
+def is_of_then(spec: JobSpec) -> bool:
+    """True for a notebook with the text of an earlier run: where the program lies now tells nothing of it."""
+    return isinstance(spec.program, Notebook) and bool(spec.program.revision)
 
 
 def tags_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:
@@ -25,7 +53,8 @@ def tags_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:
 
     user = getattr(context["dag_run"], "triggering_user_name", None) or getattr(context["task"], "owner", "")
     path = program.path or shipped_text(program)[0]
-    return {PATH_TAG: path, REVISION_TAG: revision_of(program), USER_TAG: str(user)}
+    again = {AGAIN_TAG: program.revision} if program.revision else {}
+    return {PATH_TAG: path, REVISION_TAG: revision_of(program), USER_TAG: str(user), **again}
 
 
 def secrets_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:

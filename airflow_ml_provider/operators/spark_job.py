@@ -25,7 +25,7 @@ from airflow_ml_provider.links.notebook import NotebookLink
 from airflow_ml_provider.links.spark import SparkUILink, page_of_task
 from airflow_ml_provider.operators.base import check_constants, final_errors, insist, is_constant, plain
 from airflow_ml_provider.operators.context import airflow_env, work_of
-from airflow_ml_provider.operators.notebooks import hand_on, page_of, secrets_of, tags_of
+from airflow_ml_provider.operators.notebooks import hand_on, is_of_then, page_of, secrets_of, tags_of, with_text
 from airflow_ml_provider.operators.programs import STAND_IN, absolute, located, program_fields, with_files
 from airflow_ml_provider.operators.sources import program_folder, source_tags
 from airflow_ml_provider.operators.tracking import Tracked, Tracking
@@ -206,7 +206,7 @@ class SparkJobOperator(BaseOperator):
         self, context: Context, backend: Backend, cluster: Handle, spec: JobSpec, token: str, ready: ClusterStatus
     ) -> tuple[Handle, Tracked]:
         tracking = Tracking(self.mlflow_conn_id, self.experiment)
-        tags = {**tags_of(spec, context), **source_tags(self.git, context)}
+        tags = {**tags_of(spec, context), **source_tags(None if is_of_then(spec) else self.git, context)}
         tracked = tracking.start(context, token=token, name=self.name, cluster=str(cluster), tags=tags)
         spec = spec.model_copy(update={"env": {**tracked.env, **spec.env}})
         plan, secrets = backend.plan_job(spec), {**tracked.secrets, **secrets_of(spec, context)}
@@ -277,7 +277,8 @@ class SparkJobOperator(BaseOperator):
             "libraries": with_files(self.libraries, folder),
             "env": {**airflow_env(context), **self.env},
         }
-        return JobSpec(**{**self._fields(), "program": self._program(context, folder), **shipped})
+        spec = JobSpec(**{**self._fields(), "program": self._program(context, folder), **shipped})
+        return with_text(spec, self.mlflow_conn_id)
 
     def _fields(self) -> dict[str, Any]:
         names = ("name", "env", "spark_conf", "files", "libraries", "timeout", "native")

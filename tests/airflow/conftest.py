@@ -41,6 +41,16 @@ def airflow_db() -> None:
         supervisor.in_process_api_server = cache(supervisor.in_process_api_server)
 
 
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new MLflow database, to copy: making one takes MLflow some seconds."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("database")
+    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", folder.as_uri()).engine.dispose()
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A memory service of the test's own, behind the connection ``spark_cluster_default``."""

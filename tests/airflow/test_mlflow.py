@@ -34,16 +34,6 @@ def connect(monkeypatch, **fields):
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory):
-    """A new MLflow database, to copy: making one takes MLflow some seconds."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    folder = tmp_path_factory.mktemp("database")
-    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", folder.as_uri()).engine.dispose()
-    return folder / "mlflow.db"
-
-
-@pytest.fixture(scope="session")
 def server(tmp_path_factory, database):
     """The address of a real MLflow server."""
     folder = tmp_path_factory.mktemp("server")

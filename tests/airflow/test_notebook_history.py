@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_ml_provider.cli import main
 from airflow_ml_provider.hooks.mlflow import MLflowHook
-from airflow_ml_provider.models.notebooks import PATH_TAG, REVISION_TAG, USER_TAG
+from airflow_ml_provider.models.notebooks import AGAIN_TAG, PATH_TAG, REVISION_TAG, USER_TAG
 from airflow_ml_provider.runners.notebook.cells import Cell
 from airflow_ml_provider.runners.notebook.document import Ran, to_ipynb
 
@@ -17,9 +19,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and its database use
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def runs(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two runs of one notebook, and one of another, oldest first."""
-    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": f"sqlite:///{tmp_path}/m.db"}))
+    shutil.copy(database, tmp_path)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": f"sqlite:///{tmp_path}/mlflow.db"})
+    )
     hook = MLflowHook()
     made = []
     for name, source in (("etl", "x = 1"), ("etl", "x = 2"), ("my_etl", "y = 1")):
@@ -65,3 +70,28 @@ def test_log_show_diff_and_restore(runs: list[str], tmp_path: Path, capsys: pyte
     restored = Path(capsys.readouterr().out.strip())
     assert restored.read_text() == "x = 1"
     assert (restored.parent / "../lib/setup.py").read_text() == "z = 1"
+
+
+def test_a_task_runs_the_text_of_an_earlier_run(runs: list[str], service: Any, run: Any, tmp_path: Path, log: Any) -> None:
+    from airflow.sdk import DAG, Param
+
+    from airflow_ml_provider.cluster import SparkCluster
+    from airflow_ml_provider.core.spec import Notebook
+
+    now = tmp_path / "etl.py"
+    now.write_text("# Databricks notebook source\nx = 'of now'")
+    revisions = {"then": runs[0], "today": "", "never": "f" * 32}
+    params = {name: Param(revision, type="string") for name, revision in revisions.items()}
+    with DAG("again", params=params) as dag, SparkCluster("spark", mlflow_conn_id="mlflow_default") as cluster:
+        for name in revisions:
+            cluster.job(name, program=Notebook(path=str(now), revision=f"{{{{ params.{name} }}}}"))
+    done = run(dag)
+    assert done.states["spark.never"] == "failed"
+    assert f"MLflow run {revisions['never']}: there is none: airflow-ml notebook log PATH lists them" in log()
+    jobs = [job.plan for made in service.clusters.values() for job in made.jobs.values()]
+    sources = {plan["name"]: plan["program"]["source"] for plan in jobs}
+    texts = {name: [text for text in ("x = 1", "of now", "z = 1") if text in source] for name, source in sources.items()}
+    assert texts == {"then": ["x = 1", "z = 1"], "today": ["of now"]}
+    for name in texts:
+        tags = MLflowHook().client.get_run(done.xcom(f"spark.{name}", "mlflow_run_id")).data.tags
+        assert (tags[PATH_TAG], tags.get(AGAIN_TAG, "")) == (str(now), revisions[name])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +16,12 @@ from airflow_ml_provider.backends.local.java import find_jdk
 from airflow_ml_provider.backends.memory import MemoryBackend
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.lowering import LOWERINGS, RUNNERS
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, PyPI, PythonCode, RScript, Wheel
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, Notebook, PyPI, PythonCode, RScript, Wheel
 from airflow_ml_provider.core.state import JobState
+from airflow_ml_provider.runners.notebook.errors import Missing
+from airflow_ml_provider.runners.notebook.kernel import run_in_kernel
+from airflow_ml_provider.runners.notebook.outputs import Recorder
+from airflow_ml_provider.runners.notebook.redaction import Redactor
 from tests.contract.programs import VERSION, programs, versioned
 from tests.contract.rigs import until_ended, until_state
 
@@ -102,3 +108,12 @@ def test_r_is_refused_when_the_job_is_planned_and_there_is_none(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SpecError, match=r"JobSpec\.program: got an RScript: this machine has no Rscript: install R"):
         local.plan_job(JobSpec(name="r", program=RScript(path="/x.R")))
+
+
+def test_a_kernel_that_is_nowhere_is_refused_when_the_job_is_planned(local: LocalBackend) -> None:
+    """Where only the driver knows its kernels, the job says the same as it begins."""
+    notebook = Notebook(source=json.dumps({"cells": [], "metadata": {"kernelspec": {"name": "ir", "language": "R"}}}))
+    with pytest.raises(SpecError, match=r"Notebook\.kernel: got 'ir': is not installed on this machine: takes .*python3"):
+        local.plan_job(JobSpec(name="r", program=notebook))
+    with pytest.raises(Missing, match=r"kernel 'cobol': is not installed where the driver runs: takes one of .*python3"):
+        run_in_kernel("cobol", [], Recorder(Redactor([]), io.StringIO()))

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.core.spec import JobSpec, Notebook
+from airflow_ml_provider.core.spec import JobSpec, Mount, Notebook
 from airflow_ml_provider.core.state import JobState, JobStatus
-from tests.integration.test_local_cluster import Cluster
+from tests.contract.programs import versioned
+from tests.mounts.clusters import MountedCluster, credentials, mounted_cluster
+from tests.servers.seaweedfs import S3Server
 
 CANARY = "kanarie-77d1-Xylofoon"
 HEAD = "# Databricks notebook source\n"
@@ -99,9 +101,54 @@ CONSTRUCTS: dict[str, tuple[str, dict[str, Any], Any]] = {
         {},
         "shown",
     ),
+    "files of a mount": (
+        (
+            'assert [(m.mountPoint, m.source[:5]) for m in dbutils.fs.mounts()] == [("/mnt/lake", "file:")]\n'
+            'dbutils.fs.mkdirs("/mnt/lake/in")\ndbutils.fs.put("dbfs:/mnt/lake/in/a.txt", "one\\ntwo", overwrite=True)\n'
+            f"{CELL}{MAGIC}%fs cp -r /mnt/lake/in mnt/lake/out\n{CELL}{MAGIC}%fs\n{MAGIC}ls /mnt/lake/out\n"
+            f'{CELL}{MAGIC}%fs head --maxBytes=3 "/mnt/lake/out/a.txt"\n{CELL}{MAGIC}%fs mounts\n'
+            f"{CELL}{MAGIC}%fs mv /mnt/lake/out/a.txt /mnt/lake/out/b.txt\n{CELL}{MAGIC}%fs rm -r /mnt/lake/in\n"
+            f'{CELL}rows = spark.read.text("dbfs:/mnt/lake/out").count()\n'
+            'found = [f.path for f in [*dbutils.fs.ls("/"), *dbutils.fs.ls("/mnt"), *dbutils.fs.ls("/mnt/lake/out")]]\n'
+            'dbutils.notebook.exit(str([rows, dbutils.fs.head("/dbfs/mnt/lake/out/b.txt", maxBytes=3), *found]))'
+        ),
+        {},
+        "[2, 'one', 'dbfs:/mnt/', 'dbfs:/mnt/lake/', 'dbfs:/mnt/lake/out/b.txt']",
+    ),
+    "widgets of every kind": (
+        (
+            'dbutils.widgets.combobox("city", "JFK", ["JFK", "LGA"], "City")\n'
+            'dbutils.widgets.multiselect("kinds", "a", [str(kind) for kind in "abc"])\n'
+            f"{CELL}{MAGIC}%sql CREATE WIDGET DROPDOWN year DEFAULT '2013' CHOICES SELECT 2013\n"
+            f'{CELL}before = dbutils.widgets.getAll()\ndbutils.widgets.remove("city")\ndbutils.widgets.help("text")\n'
+            f"{CELL}{MAGIC}%sql REMOVE WIDGET year\n"
+            f"{CELL}import json\ndbutils.notebook.exit(json.dumps([before, dbutils.widgets.getAll()]))"
+        ),
+        {"kinds": "a,c"},
+        '[{"city": "JFK", "kinds": "a,c", "year": "2013"}, {"kinds": "a,c"}]',
+    ),
+    "a package of the notebook's own": (
+        (
+            f"{MAGIC}# ours\n{MAGIC}%pip install --quiet \\\n{MAGIC}  --no-index $WHEEL\n{MAGIC}%restart_python\nimport versioned\n"
+            f"{CELL}dbutils.notebook.exit(versioned.VERSION)"
+        ),
+        {},
+        "1.0",
+    ),
+    "tables that show themselves": (
+        (
+            'people = spark.createDataFrame([(1, "ada")], "id int, name string")\npeople.limit(5).display()\n'
+            'people.createOrReplaceTempView("people")\ndbutils.data.summarize(people)\n'
+            f'{CELL}dbutils.notebook.exit(str(table("people").count() + sql("SELECT 1 AS n").first()["n"]))'
+        ),
+        {},
+        "2",
+    ),
     "its own path, pip, lines for IPython, await": (
         (
             "path = dbutils.notebook.entry_point.getDbutils().notebook().getContext().notebookPath().get()\n"
+            "context = dbutils.notebook.entry_point.getDbutils().notebook().getContext()\n"
+            'assert context.tags().apply("user") == context.userName().get() == ""\n'
             f"{CELL}{MAGIC}%pip list --quiet\n{CELL}%matplotlib inline\nimport asyncio\nawait asyncio.sleep(0)\n"
             f"{CELL}dbutils.library.restartPython()\n{CELL}dbutils.notebook.exit(path)"
         ),
@@ -116,6 +163,10 @@ FAILURES = {
     "no such widget": ('dbutils.widgets.get("day")', ["no widget or parameter is named 'day'"]),
     "no such secret": ('dbutils.secrets.get("a", "b")', ["no secret is named 'a/b'", "variable:"]),
     "no SparkContext": ("sc.parallelize([1])", ['declare the notebook with api="classic"']),
+    "a SparkContext by another name": ("spark.sparkContext.parallelize([1])", ['declare the notebook with api="classic"']),
+    "a place in no mount": ('dbutils.fs.put("/tmp/x", "y")', ["dbfs:/tmp/x is in no mount", "(dbfs:/mnt/lake)", "file:/tmp/"]),
+    "a mount made in a notebook": ('dbutils.fs.mount("wasbs://a@b", "/mnt/x")', ["SparkCluster(mounts=[…])"]),
+    "a magic that is not there": (f"{MAGIC}%tensorboard --logdir x", ["%tensorboard: no such magic"]),
     "a child that fails": ("dbutils.notebook.run('child', 0, {'n': 'many'})", ["Notebook child, cell 1 failed", "ValueError"]),
 }
 SHOWN = """\
@@ -132,10 +183,9 @@ dbutils.jobs.taskValues.set("leak", key)
 
 
 @pytest.fixture(scope="module")
-def cluster(spark_root: Path) -> Iterator[Cluster]:
-    cluster = Cluster(spark_root).ready()
-    yield cluster
-    cluster.end()
+def cluster(spark_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedCluster]:
+    with mounted_cluster(spark_root, {Mount("lake", str(tmp_path_factory.mktemp("lake"))): None}) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +202,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Started:
     """A notebook that runs, or has run."""
 
-    def __init__(self, cluster: Cluster, notebook: Notebook, **secrets: str) -> None:
+    def __init__(self, cluster: MountedCluster, notebook: Notebook, **secrets: str) -> None:
         self.cluster = cluster
         self.plan = cluster.backend.plan_job(JobSpec(name="notebook", program=notebook))
         self.id = cluster.backend.submit(cluster.id, self.plan, token=uuid.uuid4().hex[:24], secrets=secrets)
@@ -166,18 +216,20 @@ class Started:
         return {path.suffix: path.read_text() for path in found}
 
 
-def start(cluster: Cluster, folder: Path, text: str, parameters: dict[str, Any] | None = None, **secrets: str) -> Started:
+def start(cluster: MountedCluster, folder: Path, text: str, parameters: dict[str, Any] | None = None, **secrets: str) -> Started:
     path = folder / "construct.py"
     path.write_text(HEAD + text)
     return Started(cluster, Notebook(path=str(path), parameters=parameters or {}), **secrets)
 
 
-def test_ten_constructs_of_public_notebooks(cluster: Cluster, folder: Path, tmp_path: Path) -> None:
+def test_constructs_of_public_notebooks(
+    cluster: MountedCluster, folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     values = json.dumps({"before": {"n": 41}})
-    started = {}
+    started, wheel = {}, versioned(tmp_path_factory.mktemp("wheel"), "1.0")
     for name, (text, parameters, _) in CONSTRUCTS.items():
         given = {key: str(tmp_path) if value == "FOLDER" else value for key, value in parameters.items()}
-        started[name] = start(cluster, folder, text, given, AIRFLOW_ML_TASK_VALUES=values)
+        started[name] = start(cluster, folder, text.replace("$WHEEL", wheel), given, AIRFLOW_ML_TASK_VALUES=values)
     ended = {name: job.ended() for name, job in started.items()}
     assert {name: status.message for name, status in ended.items() if status.message} == {}
     found = {name: str(status.result["exit"]) for name, status in ended.items() if isinstance(status.result, dict)}
@@ -187,9 +239,12 @@ def test_ten_constructs_of_public_notebooks(cluster: Cluster, folder: Path, tmp_
     assert (
         "<td>&lt;b&gt;</td>" in shown and "data:image/png" in shown and "<h1>A <b>title</b></h1>" in shown and "srcdoc" in shown
     )
+    shown = started["tables that show themselves"].kept()[".html"]
+    assert "<td>ada</td>" in shown and "<td>stddev</td>" in shown
+    assert "<td>a.txt</td>" in started["files of a mount"].kept()[".html"]
 
 
-def test_what_fails_names_its_cell_and_what_is_missing(cluster: Cluster, folder: Path) -> None:
+def test_what_fails_names_its_cell_and_what_is_missing(cluster: MountedCluster, folder: Path) -> None:
     started = {name: start(cluster, folder, text) for name, (text, _) in FAILURES.items()}
     for name, job in started.items():
         status = job.ended()
@@ -205,7 +260,7 @@ def test_what_fails_names_its_cell_and_what_is_missing(cluster: Cluster, folder:
 
 
 @pytest.mark.parametrize("last", ["", "raise ValueError(f'wrong key {key}')", "dbutils.notebook.exit(key)"])
-def test_a_secret_is_shown_nowhere(cluster: Cluster, folder: Path, last: str) -> None:
+def test_a_secret_is_shown_nowhere(cluster: MountedCluster, folder: Path, last: str) -> None:
     secrets = json.dumps({"scope/key": CANARY})
     job = start(cluster, folder, f"{SHOWN}{CELL}print(key[:4], end='')\n{CELL}print(key[4:])\n{last}", AIRFLOW_ML_SECRETS=secrets)
     status = job.ended()
@@ -217,7 +272,7 @@ def test_a_secret_is_shown_nowhere(cluster: Cluster, folder: Path, last: str) ->
     assert "REDACTED" in cluster.log(job.id)
 
 
-def test_jupyter_sql_and_exported_notebooks(cluster: Cluster, tmp_path: Path) -> None:
+def test_jupyter_sql_and_exported_notebooks(cluster: MountedCluster, tmp_path: Path) -> None:
     def cell(source: str, **metadata: Any) -> dict[str, Any]:
         return {"cell_type": "code", "source": source, "metadata": metadata, "outputs": [], "execution_count": None}
 
@@ -258,11 +313,40 @@ def test_jupyter_sql_and_exported_notebooks(cluster: Cluster, tmp_path: Path) ->
         Started(cluster, Notebook(path=exported)),
         Started(cluster, Notebook(path=str(sql), parameters={"n": 9})),
         Started(cluster, Notebook(path=kernel, parameters={"n": 5}, kernel="python3")),
-        Started(cluster, Notebook(path=kernel, kernel="cobol")),
     ]
     ended = [job.ended() for job in jobs]
     assert [str((status.result or {}).get("exit")) for status in ended[:2]] == ["5", "3"], ended
     assert ended[2].result == {"exit": "9", "task_values": {}}, ended[2]
     assert "cell 4 failed" in ended[3].message and "ZeroDivisionError" in ended[3].message
     assert "n is 5" in cluster.log(jobs[3].id)
-    assert "kernel 'cobol': is not installed where the driver runs: takes one of" in ended[4].message
+
+
+IN_A_STORE = """\
+folder = "dbfs:/mnt/store/notebook"
+spark.createDataFrame([("one",), ("two",)], "line string").repartition(1).write.mode("overwrite").text(f"{folder}/in")
+found = sorted(f.name for f in dbutils.fs.ls(f"{folder}/in") if f.name.startswith("part-"))
+head = dbutils.fs.head(f"{folder}/in/{found[0]}", 3)
+"""
+CLASSIC = """\
+dbutils.fs.mkdirs(f"{folder}/new")
+dbutils.fs.put(f"{folder}/new/a.txt", "text", True)
+dbutils.fs.cp(f"{folder}/new", f"{folder}/copy", recurse=True)
+dbutils.fs.mv(f"{folder}/copy/a.txt", f"{folder}/b.txt")
+dbutils.fs.rm(f"{folder}/new", True)
+names = [(f.name, f.isDir()) for f in dbutils.fs.ls(folder)]
+total = sc.parallelize([1, 2, 3]).map(lambda n: n * 2).sum()
+dbutils.notebook.exit(str([head, names, dbutils.fs.head(f"{folder}/b.txt"), total]))
+"""
+
+
+@pytest.mark.soak
+def test_files_of_an_object_store(spark_root: Path, seaweedfs: S3Server) -> None:
+    store = Mount("store", f"s3://{seaweedfs.make('notebooks')}/lake", "store")
+    with mounted_cluster(spark_root, {store: credentials(seaweedfs.connection)}) as cluster:
+        texts = (f"{HEAD}{IN_A_STORE}dbutils.notebook.exit(head)", f"{HEAD}{IN_A_STORE}dbutils.fs.rm(folder, True)")
+        reads, refused = (Started(cluster, Notebook(source=text)).ended() for text in texts)
+        assert reads.result == {"exit": "one", "task_values": {}}, reads
+        assert "dbutils.fs.rm: dbfs:/mnt/store/notebook under Spark Connect" in refused.message
+        classic = Started(cluster, Notebook(source=HEAD + IN_A_STORE + CLASSIC, api="classic")).ended()
+        assert isinstance(classic.result, dict), classic
+        assert classic.result["exit"] == "['one', [('b.txt', False), ('copy/', True), ('in/', True)], 'text', 12]"

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -18,12 +17,13 @@ from typing import Any, ClassVar
 
 from airflow_ml_provider.backends.local import fuse, supervisor, translate
 from airflow_ml_provider.backends.local.commands import inherited_environment
+from airflow_ml_provider.backends.local.interpreters import refuse_missing
 from airflow_ml_provider.backends.local.java import find_jdk
 from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, Root, appear, make_folder, read_json, write_json
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import AccessDenied, CapacityError, ConfigurationError, NotFound, ServiceError, SpecError
 from airflow_ml_provider.core.lowering import lowered
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, RScript, Spec
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
 
 _ON_THIS_MACHINE = "it is made of processes on this machine"
@@ -58,8 +58,7 @@ class LocalBackend:
         return translate.plan_cluster(spec)
 
     def plan_job(self, spec: JobSpec) -> Plan:
-        if isinstance(spec.program, RScript) and shutil.which("Rscript") is None:
-            raise SpecError("JobSpec.program: got an RScript: this machine has no Rscript: install R (Debian: r-base-core)")
+        refuse_missing(spec)
         spec = lowered(spec, self.programs)
         refuse_unsupported(self, spec)
         return translate.plan_job(spec)

@@ -11,7 +11,13 @@ from typing import Any
 COMMENTS = {"python": "#", "r": "#", "sql": "--", "scala": "//"}
 LANGUAGES = {".py": "python", ".ipynb": "python", ".sql": "sql", ".scala": "scala", ".r": "r"}
 _ALIASES = {"bash": "sh", "md-sandbox": "md", "python3": "python", "html": "html"}
-_LINE_MAGICS = frozenset(("matplotlib", "load_ext", "reload_ext", "autoreload", "config", "time", "timeit", "env", "conda", "cd"))
+_LINE_MAGICS = frozenset(
+    (
+        *("matplotlib", "load_ext", "reload_ext", "autoreload", "config", "time", "timeit", "env", "conda", "cd"),
+        *("pip", "restart_python"),
+    )
+)
+"""Magics of one line, after which a cell goes on with Python."""
 _DATABRICKS = "application/vnd.databricks.v1+notebook"
 _DATABRICKS_CELL = "application/vnd.databricks.v1+cell"
 _CALL = re.compile(r"dbutils\s*\.\s*notebook\s*\.\s*run\s*\(\s*(?:path\s*=\s*)?([\"'])(.+?)\1")
@@ -138,7 +144,9 @@ def _cell(language: str, text: str, title: str = "", tags: tuple[str, ...] = ())
     lines = text.splitlines()
     start = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(("#", "--", "//"))), None)
     found = _MAGIC.fullmatch("\n".join(lines[start:]).strip()) if start is not None else None
-    if found is None or found[1] in _LINE_MAGICS:
+    if found is None:
         return Cell(language, text, text, title, tags)
+    if found[1] in _LINE_MAGICS:
+        return Cell("python", text, text, title, tags)
     word = _ALIASES.get(found[1].lower(), found[1].lower())
     return Cell(word, found[2], text, title, tags)

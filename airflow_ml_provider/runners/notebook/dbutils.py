@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import Missing, NotebookExit, Unavailable
 from .files import FileSystem
+from .utility import Utility
 
 _LARGEST_VALUE = 48 * 1024
 
@@ -33,9 +35,18 @@ class DBUtils:
 
     :param parameters: values of its widgets that whoever runs it has set.
     :param run: runs another notebook: its path, a limit in seconds and its parameters.
+    :param display: shows a table.
     """
 
-    def __init__(self, shared: Shared, name: str, parameters: Mapping[str, str], run: Callable[..., str]) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        name: str,
+        parameters: Mapping[str, str],
+        run: Callable[..., str],
+        display: Callable[..., None],
+    ) -> None:
+        self.data = Data(display)
         self.widgets = Widgets(parameters)
         self.notebook = NotebookUtils(name, run)
         self.fs = FileSystem(shared.spark)
@@ -46,22 +57,37 @@ class DBUtils:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        why = "is not there: dbutils has fs, jobs, library, notebook, secrets and widgets"
+        why = "is not there: dbutils has data, fs, jobs, library, notebook, secrets and widgets"
         raise Missing(f"dbutils.{name}: {why}")
 
     def help(self, *_: str) -> None:
         """Print the utilities."""
-        print("dbutils: fs, jobs.taskValues, library.restartPython, notebook, secrets, widgets")
+        print("dbutils: data, fs, jobs, library, notebook, secrets, widgets")
 
 
-class Widgets:
+class Data(Utility):
+    """Looks at tables."""
+
+    NAME = "data"
+
+    def __init__(self, display: Callable[..., None]) -> None:
+        self._display = display
+
+    def summarize(self, df: Any, precise: bool = False) -> None:
+        """Show each column's count, mean, deviation, extremes and quartiles, as ``DataFrame.summary`` finds them."""
+        self._display(df.summary() if hasattr(df, "summary") else df.describe(include="all"))
+
+
+class Widgets(Utility):
     """The notebook's parameters. A value that the job sets goes before the notebook's own default."""
+
+    NAME = "widgets"
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self._set = {name: str(value) for name, value in parameters.items()}
         self._defaults: dict[str, str] = {}
 
-    def assign(self, values: Mapping[str, str]) -> None:
+    def _assign(self, values: Mapping[str, str]) -> None:
         """Set values, as ``%run`` does for the notebook that it runs."""
         self._set.update(values)
 
@@ -108,13 +134,11 @@ class Widgets:
         """Forget every widget; what the job has set stays."""
         self._defaults.clear()
 
-    def help(self, *_: str) -> None:
-        """Print the commands."""
-        print("dbutils.widgets: text, dropdown, combobox, multiselect, get, getArgument, getAll, remove, removeAll")
 
-
-class NotebookUtils:
+class NotebookUtils(Utility):
     """Runs other notebooks and ends this one."""
+
+    NAME = "notebook"
 
     def __init__(self, name: str, run: Callable[..., str]) -> None:
         self._name = name
@@ -147,10 +171,19 @@ class NotebookUtils:
 
 
 class Context:
-    """What a notebook may ask about itself: its path."""
+    """What a notebook may ask about itself: its path, and whose and which run it is in."""
 
     def __init__(self, name: str) -> None:
         self._name = name
+
+    def userName(self) -> Any:  # noqa: N802 - Databricks' name
+        """Who owns the DAG, behind ``.get()``."""
+        return self.tags().get("user")
+
+    def tags(self) -> Tags:
+        """The DAG's owner as ``user``, the DAG as ``jobId`` and its run as ``runId``."""
+        names = {"user": "OWNER", "jobId": "ID", "runId": "RUN_ID"}
+        return Tags({key: os.environ.get(f"AIRFLOW_CTX_DAG_{name}", "") for key, name in names.items()})
 
     def notebookPath(self) -> Any:  # noqa: N802 - Databricks' name
         """The notebook's path, behind ``.get()``."""
@@ -159,7 +192,26 @@ class Context:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise Missing(f"dbutils.notebook context: {name}: there is no Databricks workspace: only notebookPath is known")
+        raise Missing(
+            f"dbutils.notebook context: {name}: there is no Databricks workspace: notebookPath, tags and userName are known"
+        )
+
+
+class Tags:
+    """Texts by name, as Scala's maps give them."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def apply(self, name: str) -> str:
+        """The text."""
+        if name not in self._values:
+            raise Missing(f"dbutils.notebook context: tags: there is no {name!r}: takes one of {', '.join(self._values)}")
+        return self._values[name]
+
+    def get(self, name: str) -> Any:
+        """The text, behind ``.get()``."""
+        return _Optional(self.apply(name))
 
 
 class _Optional:
@@ -172,8 +224,10 @@ class _Optional:
     getOrElse = get  # noqa: N815 - Scala's name
 
 
-class Secrets:
+class Secrets(Utility):
     """Secrets that the job was given by name."""
+
+    NAME = "secrets"
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         self._secrets = secrets
@@ -199,10 +253,6 @@ class Secrets:
         """The scopes."""
         return [_Scope(name) for name in sorted({name.partition("/")[0] for name in self._secrets})]
 
-    def help(self, *_: str) -> None:
-        """Print the commands."""
-        print("dbutils.secrets: get, getBytes, list, listScopes")
-
 
 @dataclass(frozen=True, slots=True)
 class _Key:
@@ -219,10 +269,13 @@ class Jobs:
 
     def __init__(self, shared: Shared) -> None:
         self.taskValues = TaskValues(shared)
+        self.help = self.taskValues.help
 
 
-class TaskValues:
+class TaskValues(Utility):
     """``set`` makes an XCom of this task, ``get`` reads one of a task before it."""
+
+    NAME = "jobs.taskValues"
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -252,8 +305,10 @@ class TaskValues:
         raise Missing(f"taskValues.get: {problem}: set it there, or give a default")
 
 
-class Library:
+class Library(Utility):
     """What is left of the library utility."""
+
+    NAME = "library"
 
     def restartPython(self) -> None:  # noqa: N802 - Databricks' name
         """Nothing to do: what ``%pip`` installs is found at once, and modules that are imported already stay."""

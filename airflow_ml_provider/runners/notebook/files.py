@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from .errors import Missing
+from .utility import Utility
 
 _LINK = "spark.hadoop.fs.viewfs.mounttable.default.link./mnt/"
 _AS_FOLDER = "/dbfs/"
@@ -44,43 +46,48 @@ class MountInfo(NamedTuple):
     encryptionType: str = ""  # noqa: N815 - Databricks' name
 
 
-class FileSystem:
+class FileSystem(Utility):
     """The commands of ``dbutils.fs``. A path without a scheme is one of ``dbfs:``."""
+
+    NAME = "fs"
 
     def __init__(self, spark: Any) -> None:
         self._spark = spark
 
     def ls(self, path: str) -> list[FileInfo]:
-        """The entries of a folder; :class:`FileNotFoundError` when there is none."""
+        """The entries of a folder; :class:`FileNotFoundError` when there is none. The mounts are all that lies in ``/`` and ``/mnt``."""
+        if (above := _with_scheme(path).rstrip("/")) in ("dbfs:", "dbfs:/mnt"):
+            names = sorted(_mounts(self._spark)) if above == "dbfs:/mnt" else ["mnt"]
+            return [FileInfo(f"{above}/{name}/", f"{name}/", 0) for name in names]
         return sorted(self._on(path, "ls").ls())
 
-    def head(self, path: str, max_bytes: int = 65536) -> str:
+    def head(self, file: str, maxBytes: int = 65536) -> str:  # noqa: N803 - Databricks' name
         """The file's first bytes as text."""
-        return str(self._on(path, "head").head(max_bytes).decode("utf-8", errors="replace"))
+        return str(self._on(file, "head").head(maxBytes).decode("utf-8", errors="replace"))
 
-    def put(self, path: str, contents: str, overwrite: bool = False) -> bool:
+    def put(self, file: str, contents: str, overwrite: bool = False) -> bool:
         """Write a text file; :class:`FileExistsError` when it is there and may not be replaced."""
-        self._on(path, "put").put(contents.encode(), overwrite)
+        self._on(file, "put").put(contents.encode(), overwrite)
         return True
 
-    def mkdirs(self, path: str) -> bool:
+    def mkdirs(self, dir: str) -> bool:  # noqa: A002 - Databricks' name
         """Make a folder and those above it."""
-        self._on(path, "mkdirs").mkdirs()
+        self._on(dir, "mkdirs").mkdirs()
         return True
 
-    def rm(self, path: str, recurse: bool = False) -> bool:
+    def rm(self, dir: str, recurse: bool = False) -> bool:  # noqa: A002 - Databricks' name
         """Remove a file, or with ``recurse`` a folder and all in it. False when there is none."""
-        return bool(self._on(path, "rm").rm(recurse))
+        return bool(self._on(dir, "rm").rm(recurse))
 
-    def cp(self, source: str, target: str, recurse: bool = False) -> bool:
+    def cp(self, from_: str, to: str, recurse: bool = False) -> bool:
         """Copy a file, or with ``recurse`` a folder."""
-        self._on(source, "cp").copy(self._on(target, "cp"), recurse)
+        self._on(from_, "cp").copy(self._on(to, "cp"), recurse)
         return True
 
-    def mv(self, source: str, target: str, recurse: bool = False) -> bool:
+    def mv(self, from_: str, to: str, recurse: bool = False) -> bool:
         """Move a file, or with ``recurse`` a folder: a copy, then a removal."""
-        self.cp(source, target, recurse)
-        return self.rm(source, recurse)
+        self.cp(from_, to, recurse)
+        return self.rm(from_, recurse)
 
     def mounts(self) -> list[MountInfo]:
         """The cluster's mounts."""
@@ -96,12 +103,9 @@ class FileSystem:
 
     unmount = updateMount = mount  # noqa: N815 - Databricks' name
 
-    def help(self, *_: str) -> None:
-        """Print the commands."""
-        print("dbutils.fs: ls, head, put, cp, mv, rm, mkdirs, mounts, refreshMounts")
-
     def _on(self, path: str, command: str) -> _Folder | _Hadoop | _Readable:
         uri = _with_scheme(path)
+        _is_in_a_mount(uri, command, self._spark)
         if (jvm := getattr(self._spark, "_jvm", None)) is not None:
             return _Hadoop(self._spark, jvm, uri)
         if local := _local_path(uri, self._spark):
@@ -257,11 +261,17 @@ def _milliseconds(moment: datetime) -> int:
 def _with_scheme(path: str) -> str:
     if path.startswith(_AS_FOLDER):
         path = path.removeprefix("/dbfs")
-    if path.startswith("/"):
-        return f"dbfs:{path}"
-    if ":" not in path:
-        raise ValueError(f"dbutils.fs: got {path!r}: takes an absolute path, or one with a scheme such as dbfs:/mnt/name/…")
-    return path
+    return path if re.match(r"[A-Za-z][\w+.-]*:", path) else f"dbfs:/{path.lstrip('/')}"
+
+
+def _is_in_a_mount(uri: str, command: str, spark: Any) -> None:
+    """:class:`Missing` for a path of ``dbfs:`` that no mount holds: here there is no other DBFS."""
+    scheme, _, path = uri.partition(":")
+    parts = PurePosixPath(os.path.normpath("/" + path.lstrip("/"))).parts
+    known = _mounts(spark)
+    if scheme == "dbfs" and not (parts[1:2] == ("mnt",) and parts[2:3] and parts[2] in known):
+        names = ", ".join(f"dbfs:/mnt/{name}" for name in sorted(known)) or "there are none"
+        raise Missing(f"dbutils.fs.{command}: {uri} is in no mount of this cluster ({names}): mount it, or take file:/tmp/…")
 
 
 def _local_path(uri: str, spark: Any) -> Path | None:
@@ -272,8 +282,6 @@ def _local_path(uri: str, spark: Any) -> Path | None:
     if parts.scheme != "dbfs":
         return None
     path = PurePosixPath(os.path.normpath("/" + parts.path.lstrip("/")))
-    if path.parts[1:2] != ("mnt",) or len(path.parts) < 3:
-        return None
     source = _mounts(spark).get(path.parts[2], "")
     return Path(unquote(urlsplit(source).path), *path.parts[3:]) if source.startswith("file:") else None
 

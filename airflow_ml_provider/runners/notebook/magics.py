@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .session import Session
 
 _PACKAGES = "notebook-packages"
+_GOES_ON = "\\\n"
+_LINE = re.compile(r"^([^\S\n]*)([%!](?:\\\n|[^\n])*)$", re.MULTILINE)
 _QUIET = ("matplotlib", "load_ext", "reload_ext", "autoreload", "config")
 _NO_INTERPRETER = "a notebook's session is Python's: move the cell to a program of its own"
 
@@ -65,14 +67,14 @@ def run_files(session: Session, text: str) -> None:
         raise Missing("%fs: takes a command, such as ls /mnt/name")
     command, recurse = words[0], any(word in ("-r", "--recurse", "-R") for word in words)
     arguments = [word for word in words[1:] if not word.startswith("-")]
-    known = ("ls", "head", "put", "cp", "mv", "rm", "mkdirs", "mounts")
+    known = ("ls", "head", "put", "cp", "mv", "rm", "mkdirs", "mounts", "refreshMounts", "help")
     if command not in known:
         raise Missing(f"%fs {command}: takes one of {', '.join(known)}")
     result = getattr(session.dbutils.fs, command)(*arguments, **({"recurse": True} if recurse else {}))
     if isinstance(result, list):
         columns = list(result[0]._fields) if result else ["path"]
         session.recorder.data(table_bundle(columns, [[str(value) for value in row] for row in result], session.recorder))
-    else:
+    elif result is not None:
         print(result)
 
 
@@ -127,16 +129,17 @@ def run_python(session: Session, text: str) -> None:
     session.run_python(text)
 
 
-def run_markdown(_: Session, __: str) -> None:
-    """Text is shown as it is."""
+def run_nothing(_: Session, __: str) -> None:
+    """Text is shown as it is; and what ``%pip`` installs is found without a new Python."""
 
 
 CELLS: dict[str, Callable[[Any, str], None]] = {
     "fs": run_files,
     "html": lambda session, text: session.recorder.data({"text/html": text}, said="(HTML)"),
-    "md": run_markdown,
+    "md": run_nothing,
     "pip": run_pip,
     "python": run_python,
+    "restart_python": run_nothing,
     "run": run_other,
     "sh": run_shell,
     "sql": run_sql,
@@ -172,4 +175,4 @@ def run_line(session: Session, line: str) -> None:
 def python_of(source: str) -> str:
     """A cell's Python with its lines for IPython turned into calls; ``%%time`` and the like run what follows."""
     source = re.sub(r"\A\s*%%(time|timeit|capture)\b[^\n]*\n", "", source)
-    return re.sub(r"^([^\S\n]*)([%!][^\n]*)$", lambda line: f"{line[1]}__line_magic__({line[2]!r})", source, flags=re.MULTILINE)
+    return _LINE.sub(lambda line: f"{line[1]}__line_magic__({line[2].replace(_GOES_ON, ' ')!r})", source)

@@ -62,6 +62,7 @@ class _Job:
         self.notebook: NotebookText = library.read(self.path)
         self.ran: list[Ran] = []
         self.began = time.time()
+        self.mlflow_run = os.environ.get("MLFLOW_RUN_ID", "")  # now: mlflow.start_run() takes it out
 
     def run(self) -> tuple[str, str | None]:
         """What went wrong, if something did, and what the notebook handed back."""
@@ -114,7 +115,7 @@ class _Job:
             "source.json": json.dumps({"notebook": self.path, "files": self.request["files"]}, ensure_ascii=False),
         }
         try:
-            print(_store(files))
+            print(_store(files, self.mlflow_run))
         except Exception as error:  # noqa: BLE001 - what became of the notebook counts more
             print(self.redactor(f"The executed notebook was not kept: {error}"), file=sys.stderr)
 
@@ -122,9 +123,8 @@ class _Job:
 _SHOWN = ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_TASK_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TRY_NUMBER")
 
 
-def _store(files: Mapping[str, str]) -> str:
+def _store(files: Mapping[str, str], run_id: str) -> str:
     """Keep files, and say where."""
-    run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id and find_spec("mlflow"):
         from mlflow import MlflowClient
 
@@ -155,6 +155,5 @@ def _clean(value: Any, redactor: Redactor) -> Any:
 
 
 def _see(folder: str | None) -> None:
-    """Modules beside the notebook can be imported, where the driver has its folder."""
-    if folder and Path(folder).is_dir():
-        sys.path.insert(0, folder)
+    """Modules among the job's files can be imported, and those beside the notebook where the driver has its folder."""
+    sys.path[:0] = [str(Path.cwd()), *([folder] if folder and Path(folder).is_dir() else [])]

@@ -72,7 +72,7 @@ class Session:
     def __post_init__(self) -> None:
         self.notebook = self.library.read(self.path)
         given = {name: str(value) for name, value in self.parameters.items()}
-        self.dbutils = DBUtils(self.shared, self.path, given, self._run_child)
+        self.dbutils = DBUtils(self.shared, self.path, given, self._run_child, self._display)
         self.namespace.update(self._names())
 
     @property
@@ -100,7 +100,7 @@ class Session:
         if self.depth >= _DEEPEST:
             raise Missing(f"%run {path}: notebooks run each other without an end")
         here = self.path, self.notebook
-        self.dbutils.widgets.assign(arguments)
+        self.dbutils.widgets._assign(arguments)
         self.path, self.notebook, self.depth = found, self.library.read(found), self.depth + 1
         try:
             for number, cell in enumerate(self.notebook.cells, 1):
@@ -167,8 +167,11 @@ class Session:
     def _names(self) -> dict[str, Any]:
         """What every notebook finds without an import."""
         context = None if _is_connect(self.spark) else self.spark.sparkContext
+        type(self.spark.range(0)).display = lambda table, *_, **__: self._display(table)
         return {
             "spark": self.spark,
+            "sql": self.spark.sql,
+            "table": self.spark.table,
             "sc": context or Unavailable("sc", _CLASSIC),
             "sqlContext": self.spark,
             "dbutils": self.dbutils,
@@ -203,7 +206,8 @@ def failure(path: str, number: int, cell: Cell, error: BaseException) -> str:
     shown = lines[:_SOURCE_LINES] + ([f"… {len(lines)} lines"] if len(lines) > _SOURCE_LINES else [])
     words = "".join(traceback.format_exception_only(type(error), error)).partition("\n\nJVM stacktrace:")[0].strip()
     title = f" ({cell.title})" if cell.title else ""
-    return "\n".join([f"Notebook {path}, cell {number}{title} failed:", *(f"    {line}" for line in shown), words])
+    hint = [_CLASSIC] if "[JVM_ATTRIBUTE_NOT_SUPPORTED]" in words else []
+    return "\n".join([f"Notebook {path}, cell {number}{title} failed:", *(f"    {line}" for line in shown), words, *hint])
 
 
 def _trace(error: BaseException) -> list[str]:

@@ -108,6 +108,9 @@ def test_statements_are_parted_where_sql_parts_them() -> None:
 def test_lines_for_ipython_become_calls() -> None:
     assert python_of("x = 1\n  %pip install a\n!ls") == "x = 1\n  __line_magic__('%pip install a')\n__line_magic__('!ls')"
     assert python_of("%%time\nx = 1") == "x = 1"
+    assert python_of("%pip install \\\n  a b\nx = 1") == "__line_magic__('%pip install    a b')\nx = 1"
+    cell = read("q.sql", "-- Databricks notebook source\n-- MAGIC %pip install a\n-- MAGIC import a").cells[0]
+    assert (cell.language, cell.source) == ("python", "%pip install a\nimport a")
 
 
 def test_a_notebook_ships_with_those_that_it_runs(tmp_path: Path) -> None:
