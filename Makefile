@@ -10,10 +10,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Set, it has each of Airflow's many processes compile Airflow anew.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench soak constraints clean
+.PHONY: help demo demo-streams up test check bench soak constraints clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST)
 
 $(READY): $(SPEC) $(CONSTRAINTS)
 	@echo "Installing into .venv (Airflow $(AIRFLOW)); the first time takes some minutes"
@@ -26,6 +26,9 @@ $(READY): $(SPEC) $(CONSTRAINTS)
 
 demo: $(READY) ## run the DAG flight_delays on this machine and sum it up
 	@python -m scripts.demo
+
+demo-streams: $(READY) ## the same for flight_streams, with a Kafka broker and a key-value store
+	@python -m scripts.demo --dag flight_streams
 
 up: $(READY) ## Airflow and MLflow for the browser, until Ctrl-C
 	@python -m scripts.up --home $(IN)

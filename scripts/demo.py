@@ -1,4 +1,7 @@
-"""Runs the DAG ``flight_delays`` on an Airflow and an MLflow of its own, and sums the run up: ``make demo``."""
+"""Runs a ready-made DAG on an Airflow and an MLflow of its own, and sums the run up: ``make demo``, ``make demo-streams``.
+
+``flight_streams`` gets a Kafka broker and a key-value store as well.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from scripts.processes import end_on_signals
 from scripts.stack import Stack, StackError
 
 DAG = "flight_delays"
+STREAMS = "flight_streams"
 SHOWN = ("running", "deferred", "success", "failed", "up_for_retry", "upstream_failed", "skipped")
 METRICS = ("roc_auc", "pr_auc", "log_loss", "brier", "accuracy", "f1")
 Task = Mapping[str, Any]
@@ -48,10 +53,10 @@ class Finished:
     :param results: each task's return value.
     """
 
-    def __init__(self, stack: Stack, run_id: str) -> None:
+    def __init__(self, stack: Stack, dag_id: str, run_id: str) -> None:
         self.run_id = run_id
-        self.tasks = stack.api.tasks(DAG, run_id)
-        self.results = {task_name(task): _result(stack.api, run_id, task) for task in self.tasks}
+        self.tasks = stack.api.tasks(dag_id, run_id)
+        self.results = {task_name(task): _result(stack.api, dag_id, run_id, task) for task in self.tasks}
         self._mlflow = stack.mlflow_url
 
     def aliases(self) -> dict[str, str]:
@@ -62,8 +67,8 @@ class Finished:
         return {item["alias"]: str(item["version"]) for item in model.get("aliases", [])}
 
 
-def _result(api: Api, run_id: str, task: Task) -> Any:
-    return api.xcoms(DAG, run_id, str(task["task_id"]), int(task["map_index"])).get("return_value")
+def _result(api: Api, dag_id: str, run_id: str, task: Task) -> Any:
+    return api.xcoms(dag_id, run_id, str(task["task_id"]), int(task["map_index"])).get("return_value")
 
 
 def summary(finished: Finished) -> Iterator[str]:
@@ -75,7 +80,9 @@ def summary(finished: Finished) -> Iterator[str]:
     yield from _section("Rows read", _rows(results.get("ingest")))
     yield from _section("Candidates", _candidates(results))
     yield from _section("Model", _model(results, finished.aliases()))
-    yield from _section("Scored", _scored(results.get("score")))
+    yield from _section("Scored", _figures(results.get("score")))
+    yield from _section("Streamed", _figures(results.get("stream")))
+    yield from _section("Stored", _figures(results.get("store")))
 
 
 def _section(title: str, lines: list[str]) -> Iterator[str]:
@@ -106,41 +113,56 @@ def _model(results: Mapping[str, Any], aliases: Mapping[str, str]) -> list[str]:
     return lines + [f"@{alias:<25} version {version}" for alias, version in aliases.items()]
 
 
-def _scored(result: Any) -> list[str]:
+def _figures(result: Any) -> list[str]:
     if not isinstance(result, Mapping):
         return []
     shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in result.items()}
+    shown = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in shown.items()}
     return [f"{name:<26} {value}" for name, value in shown.items() if isinstance(value, str | int)]
 
 
-def run(stack: Stack, conf: Mapping[str, Any], progress: Progress, timeout: float) -> bool:
+def run(stack: Stack, dag_id: str, conf: Mapping[str, Any], progress: Progress, timeout: float) -> bool:
     """Run the DAG to its end and sum it up; whether it succeeded."""
-    run_id = stack.api.trigger(DAG, conf)
-    progress.say(f"{DAG} has begun: {run_id}")
-    state = stack.api.wait_for_run(DAG, run_id, timeout=timeout, watch=progress)
-    progress.say(f"{DAG}: {state}")
-    print("\n" + "\n".join(summary(Finished(stack, run_id))))
-    for task in stack.api.tasks(DAG, run_id):
+    run_id = stack.api.trigger(dag_id, conf)
+    progress.say(f"{dag_id} has begun: {run_id}")
+    state = stack.api.wait_for_run(dag_id, run_id, timeout=timeout, watch=progress)
+    progress.say(f"{dag_id}: {state}")
+    print("\n" + "\n".join(summary(Finished(stack, dag_id, run_id))))
+    for task in stack.api.tasks(dag_id, run_id):
         if task["state"] == "failed":
-            log = stack.api.log(DAG, run_id, task["task_id"], task["try_number"], task["map_index"])
+            log = stack.api.log(dag_id, run_id, task["task_id"], task["try_number"], task["map_index"])
             print(f"\nThe log of {task_name(task)} ends with\n{log[-3000:]}", file=sys.stderr)
     return state == "success"
+
+
+def _services(dag_id: str, until: ExitStack) -> dict[str, str]:
+    """Start what the DAG talks to beside Spark, and say where it is."""
+    if dag_id != STREAMS:
+        return {}
+    from tests.servers.kafka import kafka
+    from tests.servers.redis import redis
+
+    return {"brokers": until.enter_context(kafka()), "store": until.enter_context(redis())}
 
 
 def main() -> int:
     """Run the demo; 0 when the DAG succeeded."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dag", choices=(DAG, STREAMS), default=DAG)
     parser.add_argument("--home", type=Path, default=ROOT / ".demo", help="the folder it all stands in")
-    parser.add_argument("--days", type=int, default=0, help="the year's first days only; 0 takes all")
+    parser.add_argument("--days", type=int, help="the year's first days only; 0 takes all")
     parser.add_argument("--timeout", type=float, default=3600, help="seconds that the DAG may take")
     args = parser.parse_args()
     end_on_signals()
     progress = Progress()
     progress.say("starting Airflow and MLflow")
     try:
-        with Stack(args.home) as stack:
+        with ExitStack() as until:
+            conf: dict[str, Any] = _services(args.dag, until)
+            stack = until.enter_context(Stack(args.home))
             progress.say("Airflow and MLflow are up")
-            good = run(stack, {"days": args.days} if args.days else {}, progress, args.timeout)
+            conf |= {} if args.days is None else {"days": args.days}
+            good = run(stack, args.dag, conf, progress, args.timeout)
     except KeyboardInterrupt:
         print("Stopped; nothing is left running.", file=sys.stderr)
         return 130

@@ -53,8 +53,19 @@ def wheel(folder: Path, name: str, version: str, source: str, scripts: str = "")
 
 def jar(folder: Path, java: Path) -> str:
     """A jar of ``Delays``, which sums delays twice."""
-    source, path = folder / "Delays.scala", folder / "delays.jar"
-    source.write_text(_SCALA.format(factor=2))
+    return _compiled(folder / "delays.jar", _SCALA.format(factor=2), java)
+
+
+def jar_of_function(folder: Path, java: Path, name: str, factor: int) -> str:
+    """A jar of a function of SQL, which multiplies."""
+    interface = "org.apache.spark.sql.api.java.UDF1[java.lang.Long, java.lang.Long]"
+    source = f"class {name} extends {interface} {{ def call(n: java.lang.Long): java.lang.Long = n * {factor} }}\n"
+    return _compiled(folder / f"{name.lower()}.jar", source, java)
+
+
+def _compiled(path: Path, text: str, java: Path) -> str:
+    source = path.with_suffix(".scala")
+    source.write_text(text)
     compiler = ["scala.tools.nsc.Main", "-usejavacp", "-nowarn", "-d", str(path), str(source)]
     subprocess.run([str(java), "-XX:TieredStopAtLevel=1", "-cp", f"{spark_home()}/jars/*", *compiler], check=True, timeout=300)
     return str(path)
@@ -105,3 +116,19 @@ VERSION = (
 def versioned(folder: Path, version: str) -> str:
     """A wheel that knows its version."""
     return wheel(folder, "versioned", version, f"VERSION = {version!r}\n")
+
+
+LIBRARIES = """\
+import json, os, sys
+from pyspark.sql import SparkSession, functions as F
+import versioned
+spark = SparkSession.builder.getOrCreate()
+numbers = spark.range(8).repartition(4)
+there = F.udf(lambda _: __import__("versioned").VERSION)
+found = {"driver": versioned.VERSION, "executors": sorted({row[0] for row in numbers.select(there("id")).collect()})}
+for name in sys.argv[1:]:
+    spark.udf.registerJavaFunction(name.lower(), name, "long")
+    found[name] = numbers.selectExpr(f"sum({name.lower()}(id))").first()[0]
+json.dump(found, open(os.environ["AIRFLOW_ML_RESULT"], "w"))
+"""
+"""Hands back the versions of ``versioned``, and what each function of SQL that the arguments name makes of 0 to 7."""

@@ -16,13 +16,25 @@ from airflow_ml_provider.backends.local.java import find_jdk
 from airflow_ml_provider.backends.memory import MemoryBackend
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.lowering import LOWERINGS, RUNNERS
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, Notebook, PyPI, PythonCode, RScript, Wheel
+from airflow_ml_provider.core.spec import (
+    ClusterSpec,
+    Jar,
+    JobSpec,
+    Maven,
+    Node,
+    Notebook,
+    PyPI,
+    PythonCode,
+    Requirements,
+    RScript,
+    Wheel,
+)
 from airflow_ml_provider.core.state import JobState
 from airflow_ml_provider.runners.notebook.errors import Missing
 from airflow_ml_provider.runners.notebook.kernel import run_in_kernel
 from airflow_ml_provider.runners.notebook.outputs import Recorder
 from airflow_ml_provider.runners.notebook.redaction import Redactor
-from tests.contract.programs import VERSION, programs, versioned
+from tests.contract.programs import LIBRARIES, VERSION, jar_of_function, programs, versioned
 from tests.contract.rigs import until_ended, until_state
 
 PATIENCE = 240.0
@@ -82,6 +94,44 @@ def test_two_jobs_with_versions_in_conflict_run_side_by_side(local: LocalBackend
         assert (status.state, status.result) == (JobState.SUCCEEDED, [version, [version]]), status.message
     without = outcome(local, cluster, JobSpec(name="none", program=PythonCode(source="import versioned")))
     assert without.message == "ModuleNotFoundError: No module named 'versioned'"
+
+
+@pytest.mark.soak
+def test_libraries_of_every_kind_reach_the_executors_of_standalone_workers(local: LocalBackend, tmp_path: Path) -> None:
+    java = find_jdk().java
+    first, second = (versioned(tmp_path, version) for version in ("1.0", "2.0"))
+    twice, thrice = (jar_of_function(tmp_path, java, name, factor) for name, factor in (("Twice", 2), ("Thrice", 3)))
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(f"--no-index\n--find-links {tmp_path}\nversioned == 1.0  # {Path(first).name}\n")
+    small = {"driver": Node(memory="1g"), "workers": 2, "worker": Node(cores=1, memory="512m")}
+    spec = ClusterSpec(name="workers", libraries=(Requirements(str(requirements)), Jar(twice)), **small)
+    cluster = local.create(local.plan_cluster(spec), token=uuid.uuid4().hex[:24])
+    assert until_state(local, cluster, ["RUNNING", "FAILED"], PATIENCE).state == "RUNNING"
+    of_cluster = {"driver": "1.0", "executors": ["1.0"], "Twice": 56}
+    of_job = {"driver": "2.0", "executors": ["2.0"], "Twice": 56, "Thrice": 84}
+    cases = ((of_cluster, ("Twice",), ()), (of_job, ("Twice", "Thrice"), (Wheel(second), Jar(thrice))))
+    for api in ("connect", "classic"):
+        for expected, functions, libraries in cases:
+            program = PythonCode(source=LIBRARIES, args=functions, api=api)
+            status = outcome(local, cluster, JobSpec(name=api, program=program, libraries=libraries))
+            assert status.result == expected, (api, status.message)
+    local.terminate(cluster)
+    until_state(local, cluster, ["TERMINATED"], PATIENCE)
+
+
+@pytest.mark.soak
+def test_what_maven_coordinates_bring_but_what_is_excluded(local: LocalBackend, cluster: str) -> None:
+    source = "import json, os, sys\nfrom pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\n"
+    source += "jars = sorted(jar.rpartition('_')[2] for jar in spark.conf.get('spark.jars').split(','))\n"
+    source += "json.dump(jars, open(os.environ['AIRFLOW_ML_RESULT'], 'w'))"
+    for exclusions, expected in (
+        ((), ["okhttp-3.14.9.jar", "okio-1.17.2.jar"]),
+        (("com.squareup.okio:okio",), ["okhttp-3.14.9.jar"]),
+    ):
+        asked = Maven("com.squareup.okhttp3:okhttp:3.14.9", exclusions=exclusions)
+        program = PythonCode(source=source, api="classic")
+        status = outcome(local, cluster, JobSpec(name="maven", program=program, libraries=(asked,)))
+        assert status.result == expected, status.message
 
 
 def test_a_library_that_is_nowhere_fails_the_job_in_words(local: LocalBackend, cluster: str) -> None:

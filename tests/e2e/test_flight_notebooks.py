@@ -15,6 +15,7 @@ from tests.processes import eventually
 
 DAG = "flight_notebooks"
 FAILING = "failing_notebook"
+pytestmark = pytest.mark.soak
 CELL = '    raise PermissionError(f"{key} opens nothing")\nPermissionError: [REDACTED] opens nothing'
 
 
@@ -79,7 +80,6 @@ def _fails_in_words(stack: Stack, client: MlflowClient, run_id: str, folder: Pat
         assert CANARIES["credentials"] not in text
 
 
-@pytest.mark.soak
 def test_a_run_trains_with_the_notebook_of_an_earlier_one(
     stack: Stack, spark_root: Path, client: MlflowClient, tmp_path: Path
 ) -> None:

@@ -144,6 +144,20 @@ CONSTRUCTS: dict[str, tuple[str, dict[str, Any], Any]] = {
         {},
         "2",
     ),
+    "the rest of what people type": (
+        (
+            "%env WORD=said\n%load_ext autoreload\n!test $WORD = said\n%cd /tmp\n%timeit 1 + 1\nimport os\n"
+            'assert os.environ["WORD"] == "said" and os.getcwd() == "/tmp"\n'
+            f"{CELL}{MAGIC}%html <b>bold</b>\n{CELL}{MAGIC}%fs help\n"
+            f"{CELL}for utility in (dbutils, dbutils.data, dbutils.fs, dbutils.jobs, dbutils.library, dbutils.notebook, dbutils.secrets):\n"
+            "    utility.help()\nassert dbutils.fs.refreshMounts()\n"
+            'assert dbutils.secrets.getBytes(scope="scope", key="key") == dbutils.secrets.get("scope", "key").encode()\n'
+            'names = [item.name for item in dbutils.secrets.listScopes()] + [item.key for item in dbutils.secrets.list("scope")]\n'
+            'dbutils.notebook.exit("/".join(names))'
+        ),
+        {},
+        "scope/key",
+    ),
     "its own path, pip, lines for IPython, await": (
         (
             "path = dbutils.notebook.entry_point.getDbutils().notebook().getContext().notebookPath().get()\n"
@@ -225,11 +239,12 @@ def start(cluster: MountedCluster, folder: Path, text: str, parameters: dict[str
 def test_constructs_of_public_notebooks(
     cluster: MountedCluster, folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    values = json.dumps({"before": {"n": 41}})
+    given_before = json.dumps({"before": {"n": 41}})
+    secrets = {"AIRFLOW_ML_TASK_VALUES": given_before, "AIRFLOW_ML_SECRETS": json.dumps({"scope/key": CANARY})}
     started, wheel = {}, versioned(tmp_path_factory.mktemp("wheel"), "1.0")
     for name, (text, parameters, _) in CONSTRUCTS.items():
         given = {key: str(tmp_path) if value == "FOLDER" else value for key, value in parameters.items()}
-        started[name] = start(cluster, folder, text.replace("$WHEEL", wheel), given, AIRFLOW_ML_TASK_VALUES=values)
+        started[name] = start(cluster, folder, text.replace("$WHEEL", wheel), given, **secrets)
     ended = {name: job.ended() for name, job in started.items()}
     assert {name: status.message for name, status in ended.items() if status.message} == {}
     found = {name: str(status.result["exit"]) for name, status in ended.items() if isinstance(status.result, dict)}
