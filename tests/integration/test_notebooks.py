@@ -173,7 +173,7 @@ CONSTRUCTS: dict[str, tuple[str, dict[str, Any], Any]] = {
 FAILURES = {
     "a failing cell": (f"x = 1\n{CELL}# DBTITLE 1,Divide\nx / 0", ["cell 2 (Divide) failed:\n    x / 0\nZeroDivisionError"]),
     "scala": (f"{MAGIC}%scala\n{MAGIC}val x = 1", ["cell 1 failed", "%scala"]),
-    "a utility that is not there": ("dbutils.data.summarize(1)", ["dbutils.data: is not there"]),
+    "a utility that is not there": ("dbutils.credentials.showRoles()", ["dbutils.credentials: is not there"]),
     "no such widget": ('dbutils.widgets.get("day")', ["no widget or parameter is named 'day'"]),
     "no such secret": ('dbutils.secrets.get("a", "b")', ["no secret is named 'a/b'", "variable:"]),
     "no SparkContext": ("sc.parallelize([1])", ['declare the notebook with api="classic"']),
