@@ -79,9 +79,13 @@ class Installed:
         return _printed([str(self.python), *args], env=env, cwd=cwd)
 
     def test(self, *args: str, folder: Path) -> None:
-        """Run tests, copied into a new folder: what they import of the package comes from the wheel."""
-        for name in ("tests", "dags", "include"):
+        """Run tests, copied into a new folder: what they import of the package comes from the wheel.
+
+        Without the settings of the whole suite, which ask for the development tools.
+        """
+        for name in ("tests/airflow", "tests/fakes", "tests/servers", "dags", "include"):
             shutil.copytree(ROOT / name, folder / name)
+        shutil.copy(ROOT / "tests" / "processes.py", folder / "tests")
         self.run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(f"tests/airflow/{arg}" for arg in args), cwd=folder)
 
     def install(self, *wanted: str) -> None:
