@@ -22,6 +22,9 @@ class Blobs:
     ends: str
     ignore_empty: bool
 
+    def __str__(self) -> str:
+        return f"each blob that is written in {self.account} below {self.prefix or 'its root'}{f', ending in {self.ends}' if self.ends else ''}"
+
     @property
     def account(self) -> str:
         return self.scope.rpartition("/")[2]
@@ -46,6 +49,9 @@ class Events:
     types: tuple[str, ...]
     begins: str
     ends: str
+
+    def __str__(self) -> str:
+        return f"each event of {self.topic} ({', '.join(self.types) or 'any type'})"
 
     @property
     def topic(self) -> str:

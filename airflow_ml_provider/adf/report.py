@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
+from airflow_ml_provider.adf.schedules import starts
+from airflow_ml_provider.adf.services import needed, secrets
 from airflow_ml_provider.adf.verdicts import Outcome, Verdict, judge, reasons
 
 
@@ -14,7 +16,7 @@ def as_json(factory: Factory) -> dict[str, Any]:
     """The report: a verdict for every pipeline, what could not be read, and counts."""
     verdicts = [judge(pipeline, factory) for pipeline in factory.pipelines]
     return {
-        "pipelines": [_verdict(verdict) for verdict in verdicts],
+        "pipelines": [_verdict(verdict, factory) for verdict in verdicts],
         "problems": [
             {"file": str(one.source), "where": list(one.where), "reason": one.reason, "left_out": one.fatal}
             for one in factory.problems
@@ -42,13 +44,16 @@ def as_text(factory: Factory) -> str:
     return "\n".join(_lines(as_json(factory)))
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(verdict: Verdict, factory: Factory) -> dict[str, Any]:
     pipeline = verdict.pipeline
+    found, left_out = starts(factory, pipeline.name)
     return {
         "name": pipeline.name,
         "file": str(pipeline.source),
         "verdict": verdict.outcome.value,
         "reasons": [{"activity": " / ".join(one.where), "reason": one.text} for one in verdict.reasons],
+        "triggers": [f"{one.trigger}{'' if one.active else ' (stopped)'}: {one.timing}" for one in found],
+        "triggers_left_out": left_out,
     }
 
 
@@ -56,6 +61,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     for pipeline in report["pipelines"]:
         yield f"{pipeline['verdict']:<9} {pipeline['name']}  ({pipeline['file']})"
         yield from (f"            {': '.join(filter(None, (one['activity'], one['reason'])))}" for one in pipeline["reasons"])
+        yield from (f"            {one}" for one in pipeline["triggers_left_out"])
     for one in report["problems"]:
         place = ": ".join([one["file"], *([" / ".join(one["where"])] if one["where"] else [])])
         yield f"{'left out' if one['left_out'] else 'note':<9} {place}: {one['reason']}"
@@ -64,6 +70,27 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     yield ", ".join(f"{summary[outcome]} {outcome}" for outcome in Outcome) + f", {summary['files_refused']} files refused"
     for kind, count in summary["activities"].items():
         yield f"  {kind:<28} {count['imported']:>5} of {count['total']}"
+
+
+def connections_as_json(factory: Factory) -> dict[str, Any]:
+    """The connections that a user must create, and the secrets that a secrets backend must hold."""
+    return {
+        "connections": [one._asdict() for one in needed(factory)],
+        "secrets": [one._asdict() for one in secrets(factory)],
+    }
+
+
+def connections_as_text(factory: Factory) -> str:
+    """The same for people: a connection a line with its id, its type and what it stands for."""
+    found = list(needed(factory))
+    wide = max((len(one.conn_id) for one in found), default=0)
+    lines = [f"{one.conn_id:<{wide}}  {one.conn_type or 'no type':<21}  {one.service} ({one.service_type})" for one in found]
+    kept = [
+        f"variable {one.name!r}: a secret of {one.vault} {f'({one.url})' if one.url else ''}".rstrip() for one in secrets(factory)
+    ]
+    if kept:
+        kept = ["", "In a secrets backend, such as the Key Vault itself through apache-airflow-providers-microsoft-azure:", *kept]
+    return "\n".join([*(lines or ["no connections"]), *kept])
 
 
 def render(pipeline: Pipeline) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple
 
-from airflow_ml_provider.adf.graph import Factory
+from airflow_ml_provider.adf.graph import Factory, Json, Resource
+from airflow_ml_provider.adf.reading import pick, read_reference
+from airflow_ml_provider.adf.values import DEEPEST
 
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]+")
 _TYPES = {
@@ -30,6 +33,7 @@ _TYPES = {
 }
 _BY_NAME = {name.casefold(): found for name, found in _TYPES.items()}
 _SECRETS = "azurekeyvault"
+SECRETS_BACKEND = "secrets backend"
 _STORAGE = ("azureblobstorage", "azureblobfs", "azurestorage")
 
 
@@ -51,11 +55,61 @@ def conn_id_of(service: str) -> str:
 
 
 def needed(factory: Factory) -> Iterator[Needed]:
-    """The connections for an export's linked services, in its order."""
-    for service in factory.linked_services:
-        kind = service.type.casefold()
-        conn_type = "secrets backend" if kind == _SECRETS else _BY_NAME.get(kind, "")
-        yield Needed(conn_id_of(service.name), conn_type, service.name, service.type)
+    """The connections for an export's linked services, in its order, and for the storage accounts that triggers watch; each once."""
+    seen: set[str] = set()
+    for one in chain(map(_of_service, factory.linked_services), _watched(factory)):
+        if one.conn_id not in seen:
+            seen.add(one.conn_id)
+            yield one
+
+
+def _of_service(service: Resource) -> Needed:
+    kind = service.type.casefold()
+    conn_type = SECRETS_BACKEND if kind == _SECRETS else _BY_NAME.get(kind, "")
+    return Needed(conn_id_of(service.name), conn_type, service.name, service.type)
+
+
+def _watched(factory: Factory) -> Iterator[Needed]:
+    for trigger in factory.triggers:
+        if trigger.type.casefold() == "blobeventstrigger":
+            account = str(pick(trigger.type_properties, "scope") or "").rpartition("/")[2]
+            yield Needed(storage_of(factory, account), "mount", trigger.name, trigger.type)
+
+
+class Secret(NamedTuple):
+    """A secret of a Key Vault that an export refers to: here, the Airflow variable of that name, which a secrets backend can hold.
+
+    :param vault: the Key Vault's linked service.
+    :param url: of the vault; empty where the export has it as an expression or not at all.
+    """
+
+    name: str
+    vault: str
+    url: str
+
+
+def secrets(factory: Factory) -> list[Secret]:
+    """The secrets that linked services, datasets and activities refer to by name, each once, sorted."""
+    bags = [one.properties for one in (*factory.linked_services, *factory.datasets)]
+    bags += [one.type_properties for pipeline in factory.pipelines for one in pipeline.walk()]
+    return sorted({_secret(factory, found) for bag in bags for found in _references(bag, 0)})
+
+
+def _secret(factory: Factory, raw: Mapping[str, Json]) -> Secret:
+    store = read_reference(pick(raw, "store"))
+    vault = factory.linked_service(store.name) if store else None
+    url = pick(vault.type_properties, "baseUrl") if vault else None
+    return Secret(
+        str(pick(raw, "secretName")), store.name if store else "", url if isinstance(url, str) and "@" not in url else ""
+    )
+
+
+def _references(tree: Json, depth: int) -> Iterator[Mapping[str, Json]]:
+    if isinstance(tree, Mapping) and pick(tree, "type") == "AzureKeyVaultSecret" and isinstance(pick(tree, "secretName"), str):
+        yield tree
+    elif depth < DEEPEST and isinstance(tree, Mapping | list):
+        for inner in tree.values() if isinstance(tree, Mapping) else tree:
+            yield from _references(inner, depth + 1)
 
 
 def storage_of(factory: Factory, account: str) -> str:

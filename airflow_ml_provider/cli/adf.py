@@ -19,6 +19,10 @@ def add_commands(groups: Any) -> None:
     reporting.add_argument("path", help="a Git-mode folder, a pipeline's file or an ARM template")
     reporting.add_argument("--json", action="store_true", help="print JSON")
     reporting.set_defaults(run=_report)
+    connecting = commands.add_parser("connections", help="the Airflow connections to create, with their types, and the secrets")
+    connecting.add_argument("path", help="a Git-mode folder, a pipeline's file or an ARM template")
+    connecting.add_argument("--json", action="store_true", help="print JSON")
+    connecting.set_defaults(run=_connections)
     rendering = commands.add_parser("render", help="a pipeline's graph as text")
     rendering.add_argument("path", help="a Git-mode folder, a pipeline's file or an ARM template")
     rendering.add_argument("pipeline", help="its name")
@@ -28,6 +32,11 @@ def add_commands(groups: Any) -> None:
 def _report(given: argparse.Namespace) -> None:
     factory = load(given.path)
     print(json.dumps(report.as_json(factory), indent=2) if given.json else report.as_text(factory))
+
+
+def _connections(given: argparse.Namespace) -> None:
+    factory = load(given.path)
+    print(json.dumps(report.connections_as_json(factory), indent=2) if given.json else report.connections_as_text(factory))
 
 
 def _render(given: argparse.Namespace) -> None:
