@@ -164,8 +164,8 @@ _CHECKS: dict[str, Callable[[Activity, Pipeline, Factory], Iterator[str]]] = {
     **dict.fromkeys(programs.SPARK, _spark),
     **dict.fromkeys(("delete", "lookup", "validation"), _of_dataset),
     **dict.fromkeys(("azurefunctionactivity", "script", "sqlserverstoredprocedure"), _of_service),
-    **dict.fromkeys(("databricksjob", "webhook"), _not_yet),
+    **dict.fromkeys(("webactivity", "webhook"), _web),
     "copy": _copy,
     "getmetadata": _facts,
-    "webactivity": _web,
+    "databricksjob": _not_yet,
 }

@@ -79,7 +79,7 @@ def test_a_notebook_between_two_copies(dags: dict[str, DAG], home: Path) -> None
 @pytest.mark.soak
 def test_an_hourly_load(dags: dict[str, DAG], home: Path) -> None:
     dag = dags["adf_flights_hourly"]
-    assert (str(dag.timetable.summary), dag.is_paused_upon_creation, dag.max_active_runs) == ("15 * * * *", True, 1)
+    assert (dag.schedule.expression, dag.is_paused_upon_creation, dag.max_active_runs) == ("15 * * * *", True, 1)
     for _ in range(2):
         check(Run(dag, SLICE))
     with sqlite3.connect(home / "data" / "flights.db") as database:

@@ -10,13 +10,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import uvicorn
+from airflow.models import crypto
 from cryptography.fernet import Fernet
 
+from airflow_ml_provider.hooks import callbacks as hooks_callbacks
+from airflow_ml_provider.plugins.callbacks import callbacks
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_activities import activity, copied, dataset, lake
 from tests.airflow.test_adf_control import check, expression, put
 from tests.airflow.test_adf_semantics import after, pipeline
+from tests.processes import eventually
 
 __all__ = ["lake", "pipeline"]
 SECRET, ANSWER = "secret-question-81f3", "secret-answer-77aa"
@@ -41,14 +47,17 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         path = self.path.partition("?")[0]
         self.server.asked.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body))
-        status, headers, text = self._told(path)
+        status, headers, text = self._told(path, body)
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(text))}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(text.encode())
 
-    def _told(self, path: str) -> tuple[int, dict[str, str], str]:
+    def _told(self, path: str, body: str) -> tuple[int, dict[str, str], str]:
+        if path == "/hook":
+            asked = json.loads(body)
+            threading.Thread(target=lambda: httpx.post(asked["callBackUri"], json=asked["tell"]).raise_for_status()).start()
         if path == "/slow":
             return 202, {"Location": "/done", "Retry-After": "0"}, "{}"
         if path == "/msi/token":
@@ -72,6 +81,15 @@ def server() -> Iterator[Server]:
         threading.Thread(target=made.serve_forever, daemon=True).start()
         yield made
         made.shutdown()
+
+
+@pytest.fixture
+def fernet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An Airflow with a key."""
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
+    crypto.get_fernet.cache_clear()
+    yield
+    crypto.get_fernet.cache_clear()
 
 
 def test_web_activities(
@@ -116,13 +134,55 @@ def test_web_activities(
     assert (lake / "text.csv").read_text() == "a,b\n1,2\n"
 
 
-def test_a_secure_policy_shows_nothing(
-    pipeline: Callable[..., Run], server: Server, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
+def test_a_webhook_waits_until_it_is_called_back(
+    pipeline: Callable[..., Run], server: Server, monkeypatch: pytest.MonkeyPatch, fernet: None
 ) -> None:
-    from airflow.models import crypto
+    config = uvicorn.Config(callbacks, host="127.0.0.1", port=0, log_level="error", lifespan="off")
+    airflow = uvicorn.Server(config)
+    thread = threading.Thread(target=airflow.run, daemon=True)
+    thread.start()
+    eventually(lambda: airflow.started, within=20)
+    port = airflow.servers[0].sockets[0].getsockname()[1]
 
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
-    crypto.get_fernet.cache_clear()
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr(hooks_callbacks, "PAGES", "")
+    refused = {"StatusCode": "403", "Error": {"ErrorCode": "77", "Message": "not today"}}
+    done = pipeline(
+        "hooks",
+        activity("well", "WebHook", url=f"{server.url}/hook", method="POST", body={"tell": {"rows": 3}}, timeout="00:00:30"),
+        activity(
+            "badly", "WebHook", url=f"{server.url}/hook", method="POST", body={"tell": refused}, reportStatusOnCallBack=True
+        ),
+        activity("never", "WebHook", url=f"{server.url}/x", method="POST", body={}, timeout="00:00:01"),
+        put(
+            "n",
+            "all",
+            expression("@createArray(activity('well').output.rows, activity('badly').error.message)"),
+            after("well"),
+            after("badly", "Failed"),
+            after("never", "Failed"),
+        ),
+        put(
+            "answer",
+            "pipelineReturnValue",
+            [{"key": "all", "value": {"type": "Expression", "content": "@variables('all')"}}],
+            after("n"),
+        ),
+        variables={"all": {"type": "Array"}},
+    )
+    check(done)
+    assert done.xcom("pipeline_end") == {"all": [3, "not today"]}
+    assert "nobody has called back within 1 s" in done.xcom("never", "adf_record")["error"]["message"]
+    address = json.loads(server.of("/hook")[0][3])["callBackUri"]
+    assert httpx.post(address, json={"rows": 4}).status_code == 404
+    assert httpx.post(address[:-8] + "AAAAAAA=", json={}).status_code == 404
+    airflow.should_exit = True
+    thread.join(10)
+
+
+def test_a_secure_policy_shows_nothing(
+    pipeline: Callable[..., Run], server: Server, fernet: None, log: Callable[[], str]
+) -> None:
     secure = {"policy": {"secureInput": True, "secureOutput": True}}
     got = expression("@activity('ask').output.answer")
     call = {"method": "POST", "headers": {"X-Key": SECRET}}
@@ -138,7 +198,6 @@ def test_a_secure_policy_shows_nothing(
     )
     shown = log()
     check(done)
-    crypto.get_fernet.cache_clear()
     assert server.of("/x")[0][3] == SECRET
     assert server.of("/use")[0][3] == ANSWER
     assert done.xcom("unreached", "adf_record").keys() == {"status", "sealed"}

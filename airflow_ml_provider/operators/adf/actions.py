@@ -11,6 +11,7 @@ from airflow_ml_provider.operators.adf.calls import CONTROL, Action, Call
 _HERE = "airflow_ml_provider.operators.adf"
 _ACTIONS = {
     "webactivity": "web:web",
+    "webhook": "webhook:webhook",
     "azurefunctionactivity": "web:azure_function",
     "lookup": "tables:lookup",
     "script": "tables:script",

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow_ml_provider.adf.graph import Activity
-from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.hooks.callbacks import fernet
 
 SEALED = "sealed"
 
@@ -33,12 +33,12 @@ def hide(value: Any) -> None:
 
 def seal(value: Any) -> str:
     """A value that only who has Airflow's Fernet key reads; :class:`ConfigurationError` where there is none."""
-    return str(_fernet().encrypt(json.dumps(value, default=str).encode()).decode())
+    return str(fernet().encrypt(json.dumps(value, default=str).encode()).decode())
 
 
 def unseal(text: str) -> dict[str, Any]:
     """What was sealed."""
-    found: dict[str, Any] = json.loads(_fernet().decrypt(text.encode()))
+    found: dict[str, Any] = json.loads(fernet().decrypt(text.encode()))
     return found
 
 
@@ -59,13 +59,3 @@ def _parts(url: str) -> Iterator[str]:
     found = urlsplit(url)
     yield from (f"{found.path}?{found.query}", found.query, found.password or "")
     yield from (secret for _, secret in parse_qsl(found.query))
-
-
-def _fernet() -> Any:
-    from airflow.models.crypto import get_fernet
-
-    found = get_fernet()
-    if not found.is_encrypted:
-        fix = "takes a Fernet key in [core] fernet_key, which seals what must not be read"
-        raise ConfigurationError(f"secureInput, secureOutput: {fix}")
-    return found

@@ -87,7 +87,7 @@ def _content(call: Call, body: Any) -> tuple[Any, dict[str, str]]:
 
 
 def _method(call: Call) -> str:
-    found = str(call("method", "GET")).upper()
+    found = str(call("method", "POST" if call.activity.type.casefold() == "webhook" else "GET")).upper()
     if found not in METHODS:
         raise SpecError(f"activity {call.activity.name!r}: method: got {found!r}: takes {', '.join(METHODS)}")
     return found
