@@ -52,6 +52,7 @@ OUTSIDE = {
     "a library of Databricks": {"coordinates", "exclusions", "jar", "jarUri", "package", "pypi", "maven", "repo", "egg", "whl"},
     "a translator, which the SDK leaves open": {"collectionReference", "columnMappings", "mappings", "ordinal", "schemaMapping"},
     "a pipeline's return value, as the portal writes it": {"content", "key"},
+    "what calls a WebHook back": {"Error", "ErrorCode", "Message", "StatusCode"},
     "a word of our own": {"rowTag"},
 }
 """What the SDK has no model of."""
