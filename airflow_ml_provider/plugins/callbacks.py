@@ -35,7 +35,12 @@ def keep(ticket: Ticket, told: Any) -> bool:
 
     if len(json.dumps(told)) > _LARGEST:
         return False
-    task: dict[str, Any] = {"dag_id": ticket.dag_id, "run_id": ticket.run_id, "task_id": ticket.task_id, "map_index": ticket.map_index}
+    task: dict[str, Any] = {
+        "dag_id": ticket.dag_id,
+        "run_id": ticket.run_id,
+        "task_id": ticket.task_id,
+        "map_index": ticket.map_index,
+    }
     with create_session() as session:
         ti = session.scalars(select(TaskInstance).filter_by(**task)).first()
         before = session.scalars(select(XComModel).filter_by(**task, key=ticket.key)).first()
