@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
@@ -225,7 +225,7 @@ def _refused(trigger: Resource, got: str, fix: str) -> SpecError:
     return SpecError(f"trigger {trigger.name!r}: got {got}: {fix}")
 
 
-_NAMES = {
+_NAMES: dict[str, Callable[[Resource], Timing]] = {
     "ScheduleTrigger": _recurring,
     "TumblingWindowTrigger": _tumbling,
     "BlobEventsTrigger": _blobs,
