@@ -11,6 +11,7 @@ from airflow_ml_provider.adf.translators import has_mapping
 from airflow_ml_provider.core.errors import SpecError
 
 BINARY = "binary"
+REST = "restresource"
 FORMATS = ("avro", BINARY, "delimitedtext", "json", "orc", "parquet", "xml")
 _LEGACY = {
     "textformat": "delimitedtext",
@@ -47,6 +48,7 @@ class Role(StrEnum):
 
     FILES = "files"
     HTTP = "http"
+    REST = "rest"
     TABLE = "table"
 
 
@@ -90,6 +92,8 @@ def role(dataset: Resource) -> Role:
         raise SpecError(f"dataset {dataset.name!r}: location: is required for a dataset of files")
     if kind in FORMATS:
         return Role.HTTP if where == "httpserverlocation" else Role.FILES
+    if kind == REST:
+        return Role.REST
     if kind.removesuffix("table").removesuffix("object") in _TABLES:
         return Role.TABLE
     raise SpecError(f"dataset {dataset.name!r}: {dataset.type}: it is neither files that Spark reads nor a table of a database")
@@ -102,8 +106,8 @@ def way(activity: Activity, source: Resource, sink: Resource) -> Way:
     """
     here, there = role(source), role(sink)
     one, other = (kind_of(found.type, found.type_properties) for found in (source, sink))
-    if there is Role.HTTP:
-        raise SpecError(f"dataset {sink.name!r}: location: nothing is written by HTTP")
+    if there in (Role.HTTP, Role.REST):
+        raise SpecError(f"dataset {sink.name!r}: {sink.type}: nothing is written by HTTP")
     if here is Role.HTTP and there is Role.FILES and (one == other or BINARY in (one, other)):
         return Way.DOWNLOAD
     if here is there is Role.FILES:

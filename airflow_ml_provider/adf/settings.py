@@ -8,6 +8,7 @@ from airflow_ml_provider.adf import clusters, programs
 from airflow_ml_provider.adf.datasets import READ_BY_ROWS, Role, Way, by_rows, kind_of, role, way
 from airflow_ml_provider.adf.graph import Activity, Factory, Json, Pipeline, Reference
 from airflow_ml_provider.adf.reading import pick, read_reference
+from airflow_ml_provider.adf.rest import wrong_rules
 from airflow_ml_provider.adf.translators import columns
 from airflow_ml_provider.adf.values import expressions
 from airflow_ml_provider.core.errors import SpecError
@@ -66,7 +67,7 @@ def _copy(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[
     try:
         found = way(activity, source, sink)
         if not list(expressions(pick(activity.type_properties, "translator"))):
-            columns(pick(activity.type_properties, "translator"))
+            columns(pick(activity.type_properties, "translator"), collected=role(source) is Role.REST)
     except SpecError as error:
         yield str(error)
         return
@@ -81,6 +82,7 @@ def _of_copy(activity: Activity, found: Way) -> Iterator[str]:
     source, sink = (_bag(activity.type_properties, key) for key in ("source", "sink"))
     yield from _of_store(_bag(source, "storeSettings"))
     behavior = str(pick(_bag(sink, "storeSettings"), "copyBehavior") or "").casefold()
+    yield from wrong_rules(_bag(source, "paginationRules"))
     if found is Way.BYTES and behavior == "mergefiles":
         yield "copyBehavior: MergeFiles: files that are copied as they are cannot be merged: give them a format"
     for key in ("sqlWriterStoredProcedureName", "storedProcedureTableTypeParameterName"):
@@ -111,7 +113,7 @@ def _of_dataset(activity: Activity, pipeline: Pipeline, factory: Factory) -> Ite
     except SpecError as error:
         yield str(error)
         return
-    if found is Role.HTTP or (found is Role.TABLE and kind in ("delete", "validation")):
+    if found in (Role.HTTP, Role.REST) or (found is Role.TABLE and kind in ("delete", "validation")):
         yield f"dataset {dataset.name!r}: {dataset.type}: {activity.type} takes files of a mount"
     form = kind_of(dataset.type, dataset.type_properties)
     if kind == "lookup" and found is Role.FILES and form not in READ_BY_ROWS:
@@ -145,8 +147,8 @@ def _web(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[s
         yield f"authentication: got {kind!r}: takes Basic, MSI, UserAssignedManagedIdentity or ServicePrincipal"
 
 
-def _not_yet(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
-    yield f"{activity.type}: does not run here"
+def _job(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    yield f"{activity.type}: what the job does is not in an export: register an operator for it, or call its notebooks"
 
 
 def _of_service(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
@@ -167,5 +169,5 @@ _CHECKS: dict[str, Callable[[Activity, Pipeline, Factory], Iterator[str]]] = {
     **dict.fromkeys(("webactivity", "webhook"), _web),
     "copy": _copy,
     "getmetadata": _facts,
-    "databricksjob": _not_yet,
+    "databricksjob": _job,
 }

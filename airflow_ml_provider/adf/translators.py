@@ -46,16 +46,17 @@ def has_mapping(translator: Json) -> bool:
     return any(pick(translator, key) for key in keys) or str(pick(translator, "type")).casefold() == "expression"
 
 
-def columns(translator: Json) -> list[Column]:
+def columns(translator: Json, *, collected: bool = False) -> list[Column]:
     """The columns that a translator names, with its values; empty where it leaves them as they are.
 
+    :param collected: the rows are already those of its ``collectionReference``.
     :raises SpecError: it takes apart nested values, or is none.
     """
     if not translator:
         return []
     if not isinstance(translator, Mapping):
         raise SpecError(f"translator: got {type(translator).__name__}: takes an object")
-    if pick(translator, "collectionReference") or pick(translator, "schemaMapping"):
+    if (pick(translator, "collectionReference") and not collected) or pick(translator, "schemaMapping"):
         raise SpecError("translator: nested values are not taken apart here: flatten them with a Spark program")
     mappings = pick(translator, "mappings")
     if isinstance(mappings, list):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import runpy
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,11 @@ from airflow_ml_provider.adf.document import load
 from airflow_ml_provider.adf.report import as_json
 from airflow_ml_provider.backends.local.backend import LocalBackend
 from tests.airflow.conftest import Run
+from tests.airflow.test_adf_activities import copied, dataset, lake
 from tests.airflow.test_adf_control import check
+from tests.airflow.test_adf_semantics import after, pipeline
+
+__all__ = ["lake", "pipeline"]
 
 ROOT = Path(__file__).parents[2]
 SLICE, FLIGHTS, AIRLINES = {"days": 3}, 2699, 16
@@ -79,10 +85,62 @@ def test_a_notebook_between_two_copies(dags: dict[str, DAG], home: Path) -> None
 @pytest.mark.soak
 def test_an_hourly_load(dags: dict[str, DAG], home: Path) -> None:
     dag = dags["adf_flights_hourly"]
-    assert (dag.schedule.expression, dag.is_paused_upon_creation, dag.max_active_runs) == ("15 * * * *", True, 1)
+    assert (dag.is_paused_upon_creation, dag.max_active_runs) == (True, 1)
     for _ in range(2):
         check(Run(dag, SLICE))
     with sqlite3.connect(home / "data" / "flights.db") as database:
         (count,) = database.execute("SELECT sum(flights) FROM carrier_hours").fetchone()
     assert count == FLIGHTS
     assert len(rows(home / "data" / "flights_lake" / "flights" / "hourly" / "ingested" / "airlines")) == AIRLINES
+
+
+@pytest.mark.soak
+def test_every_format_into_the_next_one(
+    pipeline: Callable[..., Run], lake: Path, tmp_path: Path, spark_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = {"conn_type": "spark_cluster", "extra": {"backend": "local", "staging_uri": str(spark_root)}}
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER_DEFAULT", json.dumps(connection))
+    (lake / "raw").mkdir()
+    for number in range(2):
+        (lake / "raw" / f"{number}.csv").write_text(f'n|text\n{number}|"a | ""b"""\n{number + 10}|\n')
+    text = {"firstRowAsHeader": True, "columnDelimiter": "|", "escapeChar": '"'}
+    kinds = {
+        "raw": ("DelimitedText", text),
+        "json": ("Json", {}),
+        "orc": ("Orc", {}),
+        "avro": ("Avro", {}),
+        "parquet": ("Parquet", {}),
+    }
+    kinds["out"] = ("DelimitedText", {"columnDelimiter": ";", "compressionCodec": "gzip"})
+    places = {
+        name: dataset(tmp_path / "dataset", name, kind, "the lake", location={"folderPath": name}, **more)
+        for name, (kind, more) in kinds.items()
+    }
+    typed = [
+        {"source": {"name": "n"}, "sink": {"name": "n", "type": "Int64"}},
+        {"source": {"name": "text"}, "sink": {"name": "said"}},
+    ]
+    names = list(kinds)
+    steps = [
+        copied(
+            f"to {there}",
+            places[here],
+            places[there],
+            *([after(f"to {here}")] if here != "raw" else []),
+            sink={"storeSettings": {"copyBehavior": "MergeFiles"}},
+            **({"translator": {"type": "TabularTranslator", "mappings": typed}} if here == "raw" else {}),
+        )
+        for here, there in pairwise(names)
+    ]
+    done = pipeline("formats", *steps)
+    check(done)
+    (written,) = (lake / "out").iterdir()
+    assert written.name == "part-00000.csv"
+    lines = sorted(gzip.decompress(written.read_bytes()).decode().splitlines())
+    assert len(lines) == 4
+    assert lines[0].startswith("0;")
+    assert {done.xcom(f"to_{name}.cluster") for name in names[1:]} == {done.xcom("to_json.cluster")}
+    assert [path.name for path in (lake / "orc").iterdir()] == ["part-00000.orc"]
+    backend = LocalBackend(spark_root)
+    for cluster in backend.owned():
+        backend.terminate(cluster.id)

@@ -65,6 +65,9 @@ class Handler(BaseHTTPRequestHandler):
             return 200, {"Content-Type": "application/json"}, json.dumps(token)
         if path == "/missing":
             return 404, {}, f"there is no {SECRET}"
+        if path == "/pages":
+            first = {"value": [{"id": 1}, {"id": 2}], "@next": f"{self.server.url}/pages?after=2"}
+            return 200, {}, json.dumps({"value": [{"id": 3}]} if "after" in self.path else first)
         if path == "/text":
             return 200, {}, "a,b\n1,2\n"
         return 200, {"Content-Type": "application/json"}, json.dumps({"path": path, "answer": ANSWER})
@@ -103,6 +106,10 @@ def test_web_activities(
     folder, place = tmp_path / "dataset", {"type": "HttpServerLocation", "relativeUrl": "/text"}
     site = dataset(folder, "site", "Binary", "site", location=place)
     kept = dataset(folder, "kept", "Binary", "the lake", location={"fileName": "text.csv"})
+    pages = dataset(folder, "pages", "RestResource", "site", relativeUrl="/pages")
+    table = dataset(folder, "rows", "AzureSqlTable", "the db", table="rows")
+    new, ids = {"tableOption": "autoCreate"}, [{"source": {"path": "['id']"}, "sink": {"name": "id"}}]
+    inside = {"type": "TabularTranslator", "collectionReference": "$['value']", "mappings": ids}
     login = {"type": "Basic", "username": "me", "password": "mine"}
     identity = {"type": "MSI", "resource": "https://management.azure.com/"}
     ask = {"method": "POST", "body": {"day": "@pipeline().Pipeline"}, "headers": {"X-Day": "1"}}
@@ -118,6 +125,7 @@ def test_web_activities(
             "linkedServiceName": {"referenceName": "functions"},
         },
         copied("download", site, kept, after("function")),
+        copied("pages", pages, table, source={"paginationRules": {"AbsoluteUrl": "$['@next']"}}, sink=new, translator=inside),
     )
     check(done)
     records = {name: done.xcom(name, "adf_record") for name in ("basic", "slow", "once", "missing")}
@@ -131,6 +139,8 @@ def test_web_activities(
     assert "path" not in records["once"]["output"]
     assert records["missing"]["error"]["errorCode"] == "404"
     assert server.of("/api/f/x")[0][2]["x-functions-key"] == "key-1"
+    assert done.xcom("pages", "adf_record")["output"] == {"rowsRead": 3, "rowsCopied": 3}
+    assert [path for _, path, _, _ in server.of("/pages")] == ["/pages", "/pages?after=2"]
     assert (lake / "text.csv").read_text() == "a,b\n1,2\n"
 
 

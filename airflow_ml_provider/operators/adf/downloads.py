@@ -23,7 +23,7 @@ def download(call: Call, source: Store, sink: Store) -> dict[str, Any]:
     method = str(pick(settings, "requestMethod") or "GET").upper()
     timeout = seconds_of(pick(settings, "requestTimeout")) or _TEN_MINUTES
     body = pick(settings, "requestBody")
-    answer = ask_connection(method, source.conn_id, path, headers=_headers(settings), body=body, timeout=timeout)
+    answer = ask_connection(method, source.conn_id, path, headers=headers_of(settings), body=body, timeout=timeout)
     if not answer.ok:
         raise ActivityFailed(f"{method} was answered {answer.status_code}: {answer.text[:500]}", str(answer.status_code))
     name = "" if sink.file_name else f"/{path.partition('?')[0].rpartition('/')[2] or 'download'}"
@@ -33,8 +33,8 @@ def download(call: Call, source: Store, sink: Store) -> dict[str, Any]:
     return {"filesRead": 1, "filesWritten": 1, "dataRead": len(answer.content), "dataWritten": len(answer.content)}
 
 
-def _headers(settings: Any) -> dict[str, str]:
-    """``additionalHeaders``: an object, or a ``name: value`` a line."""
+def headers_of(settings: Any) -> dict[str, str]:
+    """Of ``additionalHeaders``: an object, or a ``name: value`` a line."""
     found = pick(settings, "additionalHeaders") or {}
     if isinstance(found, str):
         pairs = (line.partition(":") for line in found.splitlines() if line.strip())

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_ml_provider.adf.datasets import BINARY, Way, by_rows, way
+from airflow_ml_provider.adf.datasets import BINARY, REST, Way, by_rows, way
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.formats import suffix
 from airflow_ml_provider.adf.reading import pick
@@ -18,6 +18,7 @@ from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
 from airflow_ml_provider.operators.adf.downloads import download
 from airflow_ml_provider.operators.adf.loading import load
 from airflow_ml_provider.operators.adf.places import Store, dataset_of, dataset_place
+from airflow_ml_provider.operators.adf.rest import rows_of_rest
 from airflow_ml_provider.operators.adf.rows import Row, of_files, shaped, to_file
 from airflow_ml_provider.operators.adf.selecting import SCHEME, Selection, select
 from airflow_ml_provider.operators.adf.tables import hook_of, rows_of
@@ -85,7 +86,7 @@ def _targets(call: Call, chosen: Selection, sink: Store) -> dict[str, str]:
 
 def _rows(call: Call, source: Store, sink: Store) -> dict[str, Any]:
     asked, sent = call("source", {}), call("sink", {})
-    rows = shaped(_read(call, source, asked), columns(call("translator")), more_columns(asked))
+    rows = shaped(_read(call, source, asked), columns(call("translator"), collected=source.kind == REST), more_columns(asked))
     if sink.is_file:
         settings = pick(sent, "formatSettings") or {}
         name = "" if sink.file_name else f"/{call.activity.name}{suffix(sink.kind, settings)}"
@@ -96,6 +97,8 @@ def _rows(call: Call, source: Store, sink: Store) -> dict[str, Any]:
 
 
 def _read(call: Call, source: Store, asked: Mapping[str, Any]) -> Any:
+    if source.kind == REST:
+        return rows_of_rest(call, source, asked)
     if not source.is_file:
         return rows_of(call, source, asked)
     chosen = select(source, pick(asked, "storeSettings") or {})

@@ -129,9 +129,14 @@ def _write_delimited(place: Store, path: str, rows: Iterator[Row], settings: Map
         for row in rows:
             if not count and asked.header:
                 writer.writerow(row)
-            writer.writerow([asked.null if value is None else plain(value) for value in row.values()])
+            writer.writerow([asked.null if value is None else _cell(value) for value in row.values()])
             count += 1
     return count
+
+
+def _cell(value: Any) -> Any:
+    found = plain(value)
+    return json.dumps(found) if isinstance(found, dict | list) else found
 
 
 def _write_json(place: Store, path: str, rows: Iterator[Row], settings: Mapping[str, Any]) -> int:
