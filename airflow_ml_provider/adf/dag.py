@@ -45,6 +45,13 @@ _TYPES |= {"boolean": "boolean", "array": "array", "object": "object"}
 _BATCH = 20
 _PARALLEL_AT_MOST = 50
 _END = "pipeline_end"
+_CONTROL = frozenset(
+    [
+        *("appendvariable", "executepipeline", "fail", "filter", "foreach", "ifcondition"),
+        *("setvariable", "switch", "until", "validation", "wait", "webhook"),
+    ]
+)
+"""Types without a policy: a timeout of theirs is a property of their own, or they have none."""
 _WRITERS = ("setvariable", "appendvariable")
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -329,7 +336,9 @@ class _Tasks:
 
 
 def policy_fields(activity: Activity) -> dict[str, Any]:
-    """A policy as fields of an operator; what is an expression there is left at Data Factory's default."""
+    """A policy as fields of an operator; what is an expression there is left at Data Factory's default. Activities of control have none."""
+    if activity.type.casefold() in _CONTROL:
+        return {}
     policy = activity.policy
     timeout, delay = seconds_of(policy.timeout), seconds_of(policy.retry_interval)
     retries = policy.retry if isinstance(policy.retry, int) else int(policy.retry) if str(policy.retry).isdecimal() else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from airflow_ml_provider.operators.adf.secrecy import hide, is_secure
 from airflow_ml_provider.operators.adf.view import RETURN_VALUE, View
 
 _POLL = 2.0
+_LONGEST_ID = 250
 _ENDED = ("success", "failed")
 
 
@@ -159,12 +161,18 @@ def execute_pipeline(call: Call) -> Any:
         raise ConfigurationError(
             f"activity {call.activity.name!r}: pipeline {name!r} is no DAG: put its export into the same folder"
         )
-    run_id = f"{view.ti.run_id}__{view.me}__{view.ti.try_number}.{next(view.serial)}"
+    run_id = called_run_id(view)
     start_run(dag_id, run_id, dict(call("parameters", {})))
     output = {"pipelineRunId": run_id, "pipelineName": name}
     if not call("waitOnCompletion", True):
         return output
     return {**output, "pipelineReturnValue": _outcome(call, dag_id, run_id)}
+
+
+def called_run_id(view: View) -> str:
+    """The id of the next run that a task starts: of characters that Airflow takes, and no longer than it takes."""
+    found = f"{view.ti.run_id}__{view.ti.task_id}.{view.ti.map_index}.{view.ti.try_number}.{next(view.serial)}"
+    return found if len(found) <= _LONGEST_ID else f"{found[:150]}__{hashlib.sha256(found.encode()).hexdigest()[:32]}"
 
 
 def start_run(dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
