@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk.configuration import conf
@@ -36,8 +36,18 @@ __all__ = [
     "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "asset_or_time_schedule",
     "conf",
 ]
 
 DEFERRABLE: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
 """Airflow's default for ``deferrable``."""
+
+
+def asset_or_time_schedule() -> Any:
+    """The class of a schedule by assets and a timetable."""
+    try:
+        from airflow.sdk import AssetOrTimeSchedule
+    except ImportError:
+        from airflow.timetables.assets import AssetOrTimeSchedule  # type: ignore[assignment]
+    return AssetOrTimeSchedule

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.bases.sensor import BaseSensorOperator
-from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_ml_provider._compat import AirflowFailException
+from airflow_ml_provider._compat import AirflowFailException, AirflowSkipException
 from airflow_ml_provider.adf.events import Events
 from airflow_ml_provider.adf.schedules import Start, start
 from airflow_ml_provider.adf.windows import Span, Wait, Windows

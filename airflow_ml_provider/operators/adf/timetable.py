@@ -7,6 +7,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
+from airflow_ml_provider._compat import asset_or_time_schedule
 from airflow_ml_provider.adf.events import Blobs, Events
 from airflow_ml_provider.adf.graph import Factory
 from airflow_ml_provider.adf.recurrence import Recurrence
@@ -48,9 +49,7 @@ def _schedule(starts: Sequence[Start], factory: Factory, prefix: str) -> dict[st
     timetable = RecurrenceTimetable(recurrences)
     if not assets:
         return {"schedule": timetable}
-    from airflow.sdk import AssetOrTimeSchedule
-
-    return {"schedule": AssetOrTimeSchedule(timetable=timetable, assets=reduce(or_, assets) if assets[1:] else assets)}
+    return {"schedule": asset_or_time_schedule()(timetable=timetable, assets=reduce(or_, assets) if assets[1:] else assets)}
 
 
 def _asset(start: Start, factory: Factory, prefix: str) -> Asset:
