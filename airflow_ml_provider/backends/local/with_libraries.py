@@ -25,7 +25,8 @@ def main(request: dict[str, Any]) -> None:
     """Install, then become the command. Does not return but for an error, which is noted as a program's own is."""
     cache, libraries = Path(request["cache"]), request["libraries"]
     try:
-        python = python_with(cache, request["python"], [*request["of_cluster"], *libraries])
+        # A layer on the cluster's own: a job may ask for another version of what the cluster has.
+        python = python_with(cache, python_with(cache, request["python"], request["of_cluster"]), libraries)
         jars = jars_of(cache, Path(request["java"]), Path(request["spark_home"]), libraries)
     except (ConfigurationError, OSError) as error:
         print(error, file=sys.stderr)
