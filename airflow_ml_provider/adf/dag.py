@@ -15,7 +15,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, TaskGroup, task_group
 
 from airflow_ml_provider.adf import programs
-from airflow_ml_provider.adf.document import load
+from airflow_ml_provider.adf.document import json_files, load
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.events import Blobs, Events
 from airflow_ml_provider.adf.graph import Activity, Factory, Json, Parameter, Pipeline
@@ -93,9 +93,12 @@ def adf_dags(
 
 def _content(path: Path) -> tuple[Path, str]:
     """The path, and what tells whether anything below it has changed."""
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-    marks = [(str(file), found.st_mtime_ns, found.st_size) for file in files if (found := file.stat())]
-    return path, hashlib.sha256(repr(marks).encode()).hexdigest()
+    found = hashlib.sha256()
+    for file in json_files(path) if path.exists() else ():
+        data = file.read_bytes() if os.access(file, os.R_OK) else b""
+        found.update(f"{file}\0{len(data)}\0".encode())
+        found.update(data)
+    return path, found.hexdigest()
 
 
 @lru_cache(maxsize=8)

@@ -53,21 +53,26 @@ def load(path: str | os.PathLike[str], parameters: Mapping[str, Json] | None = N
     root = Path(path)
     if not root.exists():
         raise DocumentError(f"{root}: no such file or folder")
-    files = sorted(_files(root)) if root.is_dir() else [root]
+    found = json_files(root)
     base = root if root.is_dir() else root.parent
     gathered = _Gathered()
     documents: dict[PurePath, dict[str, Json]] = {}
-    for file in files:
+    for file in found:
         source = file.relative_to(base)
-        if found := gathered.read(file, source):
-            documents[source] = found
+        if document := gathered.read(file, source):
+            documents[source] = document
     given = arm.parameter_files(documents)
     for place, document in documents.items():
         gathered.document(document, place, {**given.get(place.parent, {}), **(parameters or {})})
     return gathered.factory()
 
 
-def _files(root: Path) -> Iterator[Path]:
+def json_files(root: Path) -> list[Path]:
+    """The files that are read, in the order of their paths."""
+    return sorted(_below(root)) if root.is_dir() else [root]
+
+
+def _below(root: Path) -> Iterator[Path]:
     for folder, inside, names in os.walk(root):
         inside[:] = [name for name in inside if name not in _SKIPPED]
         yield from (Path(folder, name) for name in names if name.lower().endswith(".json"))
