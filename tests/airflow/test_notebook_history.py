@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from airflow_ml_provider.backends.memory import MemoryBackend
 from airflow_ml_provider.cli import main
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.spec import JobSpec, Notebook
 from airflow_ml_provider.hooks.mlflow import MLflowHook
 from airflow_ml_provider.models.notebooks import AGAIN_TAG, PATH_TAG, REVISION_TAG, USER_TAG
+from airflow_ml_provider.operators.notebooks import page_of, with_text
 from airflow_ml_provider.runners.notebook.cells import Cell
 from airflow_ml_provider.runners.notebook.document import Ran, to_ipynb
 
@@ -76,7 +80,6 @@ def test_a_task_runs_the_text_of_an_earlier_run(runs: list[str], service: Any, r
     from airflow.sdk import DAG, Param
 
     from airflow_ml_provider.cluster import SparkCluster
-    from airflow_ml_provider.core.spec import Notebook
 
     now = tmp_path / "etl.py"
     now.write_text("# Databricks notebook source\nx = 'of now'")
@@ -95,3 +98,15 @@ def test_a_task_runs_the_text_of_an_earlier_run(runs: list[str], service: Any, r
     for name in texts:
         tags = MLflowHook().client.get_run(done.xcom(f"spark.{name}", "mlflow_run_id")).data.tags
         assert (tags[PATH_TAG], tags.get(AGAIN_TAG, "")) == (str(now), revisions[name])
+
+
+def test_the_text_is_read_once_a_try(tmp_path: Path) -> None:
+    path = tmp_path / "etl.py"
+    path.write_text("# Databricks notebook source\ndbutils.jobs.taskValues.get('before', 'n')")
+    spec = with_text(JobSpec(name="etl", program=Notebook(path=str(path))), None)
+    path.unlink()
+    for _ in range(2):
+        assert "taskValues" in MemoryBackend("once").plan_job(spec)["program"]["source"]
+    assert page_of(spec, "http://mlflow").endswith("/artifacts/notebook/etl.html")
+    with pytest.raises(SpecError, match=r"Notebook\.revision: got 'abc': takes a task with mlflow_conn_id"):
+        with_text(JobSpec(name="etl", program=Notebook(revision="abc")), None)
