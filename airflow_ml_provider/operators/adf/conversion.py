@@ -1,4 +1,7 @@
-"""A Copy that Spark does: what the job is asked, and what becomes of the files that it wrote."""
+"""A Copy that Spark does: what the job is asked, and what becomes of the files that it wrote.
+
+What touches files is imported late: a DAG that is parsed copies nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,8 @@ from airflow_ml_provider.adf.programs import Job
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.translators import columns
 from airflow_ml_provider.core.lowering import RUNNERS
-from airflow_ml_provider.filesystems.mount import MountFileSystem
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
 from airflow_ml_provider.operators.adf.clusters import AdfSharedJobOperator
-from airflow_ml_provider.operators.adf.files import ends_of, more_columns
-from airflow_ml_provider.operators.adf.selecting import SCHEME, select
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,6 +28,9 @@ _AVRO = "org.apache.spark:spark-avro_2.13"
 
 def conversion(call: Call) -> Job:
     """The job of a Copy from one format to another: it writes into a folder beside the target, which :func:`settle` empties."""
+    from airflow_ml_provider.operators.adf.files import ends_of, more_columns
+    from airflow_ml_provider.operators.adf.selecting import SCHEME, select
+
     source, sink, _ = ends_of(call)
     asked, sent = call("source", {}), call("sink", {})
     store, shape = (pick(asked, key) or {} for key in ("storeSettings", "formatSettings"))
@@ -62,6 +65,8 @@ def conversion(call: Call) -> Job:
 
 def settle(request: Mapping[str, Any]) -> int:
     """Move what the job wrote to where it belongs, and return how many files it is; safe to repeat."""
+    from airflow_ml_provider.filesystems.mount import MountFileSystem
+
     filesystem, asked = MountFileSystem(), request["settle"]
     filesystem.invalidate_cache()
     if not filesystem.exists(asked["scratch"]):
