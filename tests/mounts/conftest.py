@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tests.servers.seaweedfs import S3Server
 
 CANARY = "canary-b1d7-never-shown"
 ROLE = {"role_arn": "arn:aws:iam::1:role/reader"}
-STORES = ("s3", "minio", "blob", "gcs", "hdfs", "folder")
+STORES = tuple(os.environ.get("SOAK_STORES", "s3 minio blob gcs hdfs folder").split())
 # Opened by nobody: their settings alone are on the cluster.
 KINDS: dict[str, tuple[str, Credentials]] = {
     "token": ("s3://token-bucket", Credentials("a", "aws", f"{CANARY}-1", CANARY, extra={"aws_session_token": f"{CANARY}-2"})),
@@ -32,7 +33,7 @@ KINDS: dict[str, tuple[str, Credentials]] = {
 @pytest.fixture(scope="module")
 def small_files() -> int:
     """How many files the operation ``many`` writes."""
-    return 1000
+    return int(os.environ.get("SOAK_FILES", "1000"))
 
 
 @pytest.fixture(scope="module")

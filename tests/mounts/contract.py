@@ -38,6 +38,8 @@ class MountContract:
 
     @pytest.mark.parametrize("operation", [*EXPECTED, "many"])
     def test_operation(self, results: Mapping[str, Mapping[str, Any]], small_files: int, operation: str) -> None:
+        if self.mount not in results:
+            pytest.skip("SOAK_STORES leaves it out")
         if operation in self.cannot:
             pytest.skip(self.cannot[operation])
         assert results[self.mount][operation] == {**EXPECTED, "many": small_files}[operation]

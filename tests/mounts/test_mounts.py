@@ -1,4 +1,7 @@
-"""Mounts on real servers, through Spark Connect and a classic program, with executors in processes of their own."""
+"""Mounts on real servers, through Spark Connect and a classic program, with executors in processes of their own.
+
+SOAK_STORES names the stores, SOAK_FILES (1000) how many small files each gets.
+"""
 
 from __future__ import annotations
 
