@@ -22,7 +22,7 @@ _DEEPEST_TREE = 200
 
 def is_template(document: Mapping[str, Json]) -> bool:
     """Whether a document is an ARM template."""
-    return isinstance(pick(document, "resources"), list) and pick(document, "properties") is None
+    return isinstance(pick(document, "resources"), list | Mapping) and pick(document, "properties") is None
 
 
 def is_parameter_file(document: Mapping[str, Json]) -> bool:
@@ -62,6 +62,8 @@ class Template:
         yield from self._resources(pick(self.document, "resources"), "", depth)
 
     def _resources(self, raw: Json, owner: str, depth: int) -> Iterator[Mapping[str, Any]]:
+        if isinstance(raw, Mapping):  # by symbolic names, as Bicep writes them
+            raw = list(raw.values())
         for one in raw if isinstance(raw, list) and depth <= _DEEPEST else ():
             if not isinstance(one, Mapping):
                 continue
@@ -87,7 +89,7 @@ class Template:
         """The last part of a resource's name; of an unknown factory, what is written after the slash."""
         before = len(self.problems)
         found = self._resolved(written, 0)
-        if found == written and _is_expression(written):
+        if _is_expression(written) and (found == written or "[" in str(found)):
             del self.problems[before:]
             quoted = _QUOTED.findall(written)
             found = quoted[-1] if quoted else written

@@ -55,7 +55,7 @@ def load(path: str | os.PathLike[str], parameters: Mapping[str, Json] | None = N
         raise DocumentError(f"{root}: no such file or folder")
     found = json_files(root)
     base = root if root.is_dir() else root.parent
-    gathered = _Gathered()
+    gathered = Gathered()
     documents: dict[PurePath, dict[str, Json]] = {}
     for file in found:
         source = file.relative_to(base)
@@ -79,7 +79,7 @@ def _below(root: Path) -> Iterator[Path]:
 
 
 @dataclass
-class _Gathered:
+class Gathered:
     """What was found so far; of two equal resources, the first counts."""
 
     pipelines: list[Pipeline] = field(default_factory=list)
@@ -103,7 +103,8 @@ class _Gathered:
         if arm.is_parameter_file(document):
             return
         if not arm.is_template(document):
-            self._resource(_named(document, source), source)
+            for one in _listed(document):
+                self._resource(_named(one, source), source)
             return
         template = arm.Template(document, parameters)
         before = len(self.problems)
@@ -117,6 +118,8 @@ class _Gathered:
     def _resource(self, raw: Mapping[str, Json], source: PurePath) -> None:
         """Take in one resource: ``name``, ``type`` (of ARM, may be missing) and ``properties``."""
         name, properties = str(raw["name"]), pick(raw, "properties")
+        if properties is None and isinstance(pick(raw, "activities"), list):
+            properties = raw  # as Azure's command line shows it
         try:
             if not isinstance(properties, Mapping):
                 raise DocumentError("no Data Factory resource: it has no 'properties'")
@@ -154,6 +157,13 @@ class _Gathered:
             problems=tuple(self.problems),
             **found,
         )
+
+
+def _listed(document: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    """The resources of a document: itself, or those of an answer of Azure's API, ``{"value": [...]}``."""
+    value = pick(document, "value")
+    found = [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return found if found and pick(document, "properties") is None else [document]
 
 
 def _named(document: Mapping[str, Json], source: PurePath) -> Mapping[str, Json]:

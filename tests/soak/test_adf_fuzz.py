@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +16,7 @@ from airflow_ml_provider.adf.errors import DocumentError, ExpressionError
 from airflow_ml_provider.adf.expressions import evaluate
 from airflow_ml_provider.adf.lenient import read_json
 from tests.unit.adf.test_expressions import STATE, TEXTS
+from tests.unit.adf.test_fuzz_documents import documents, judge_all
 
 pytestmark = pytest.mark.soak
 _LONG = settings(max_examples=20_000, database=None, deadline=None, print_blob=True)
@@ -30,3 +35,16 @@ def test_expressions(text: str) -> None:
 def test_files(data: bytes) -> None:
     with contextlib.suppress(DocumentError):
         read_json(data)
+
+
+@settings(_LONG, max_examples=5_000)
+@given(st.lists(documents(), min_size=1, max_size=3))
+def test_documents(given: list[tuple[str, dict[str, Any]]]) -> None:
+    judge_all(given)
+
+
+def test_by_coverage() -> None:
+    pytest.importorskip("atheris")
+    minutes, seed = os.environ.get("SOAK_MINUTES", "5"), os.environ.get("SOAK_SEED", "1")
+    options = [f"-max_total_time={int(float(minutes) * 60)}", f"-seed={seed}", "-timeout=20", "-max_len=6000"]
+    subprocess.run([sys.executable, "-m", "tests.soak.fuzz_adf", *options], check=True)

@@ -126,6 +126,7 @@ def _upstream(own: Windows, wait: Wait, place: Place) -> Iterator[Upstream]:
         yield Upstream(place.dag_ids[place.pipeline.name.casefold()], own, wait)
         return
     trigger = place.factory.named("trigger", wait.trigger, place.pipeline.source)
-    found = [(one, start(trigger, one.name)) for one in place.factory.pipelines if trigger]
-    windows = [(place.dag_ids[one.name.casefold()], by.timing) for one, by in found if by and isinstance(by.timing, Windows)]
+    names = {one.name.casefold() for one in place.factory.pipelines} & place.dag_ids.keys()
+    found = [(place.dag_ids[name], start(trigger, name)) for name in sorted(names) if trigger]
+    windows = [(dag_id, by.timing) for dag_id, by in found if by and isinstance(by.timing, Windows)]
     yield from (Upstream(dag_id, timing, wait) for dag_id, timing in windows or [("", own)])

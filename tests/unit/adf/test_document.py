@@ -233,3 +233,24 @@ def test_a_pipeline_needs_activities() -> None:
     assert (
         judge(read_pipeline("p", {"activities": []}, Path("p.json")), load(Path(__file__).parent / "__init__.py")).reasons == ()
     )
+
+
+def test_what_bicep_and_azures_own_tools_write(tmp_path: Path) -> None:
+    activities = [{"name": "w", "type": "Wait", "typeProperties": {"waitTimeInSeconds": "[variables('secs')]"}}]
+    named = "[concat(parameters('f'), '/', variables('name'))]"
+    one = {"name": named, "type": "Microsoft.DataFactory/factories/pipelines", "properties": {"activities": activities}}
+    bicep = {"languageVersion": "2.0", "variables": {"secs": 5, "name": "load"}, "parameters": {"f": {"defaultValue": "x"}}}
+    unknown = {**bicep, "variables": {"name": "[uniqueString(resourceGroup().id)]"}}
+    documents = {
+        "bicep": {**bicep, "resources": {"it": one}},
+        "unknown": {**unknown, "resources": [one]},
+        "answer": {"value": [{"name": "listed", "properties": {"activities": []}}]},
+        "shown": {"name": "shown", "activities": [], "parameters": {"a": {"type": "string"}}, "etag": "1"},
+    }
+    for name, document in documents.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    factory = load(tmp_path)
+    assert {one.name for one in factory.pipelines} == {"load", "name", "listed", "shown"}
+    assert not [problem for problem in factory.problems if problem.fatal]
+    load_ = factory.pipeline("load")
+    assert load_ and load_.activities[0].type_properties == {"waitTimeInSeconds": 5}
