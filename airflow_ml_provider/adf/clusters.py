@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.graph import Activity, Factory, Json, Resource
+from airflow_ml_provider.adf.reading import bag as bag_of
 from airflow_ml_provider.adf.reading import pick, read_reference
 from airflow_ml_provider.adf.values import expressions
 from airflow_ml_provider.core.errors import SpecError
@@ -105,8 +106,8 @@ def _on_demand(service: Resource) -> Wanted:
     """HDInsight on demand: a cluster that lives on after a job for ``timeToLive``, in which other jobs find it."""
     bag, where = service.type_properties, f"linked service {service.name!r}"
     found: Fields = {"workers": _number(where, "clusterSize", _plain(where, bag, "clusterSize") or 1)}
-    if scripts := pick(bag, "scriptActions"):
-        raise SpecError(f"{where}: scriptActions: got {len(scripts)}: they do not run here: install what they do with libraries")
+    if pick(bag, "scriptActions"):
+        raise SpecError(f"{where}: scriptActions: do not run here: install what they do with libraries")
     for field, key in (("driver", "headNodeSize"), ("worker", "dataNodeSize")):
         if isinstance(node := _plain(where, bag, key), str):
             found[field] = {"instance_type": node}
@@ -121,7 +122,7 @@ def _of_pool(activity: Activity, factory: Factory, near: PurePath | None) -> Wan
     """A session on a Synapse pool: the pool's settings, the Spark job definition's, then the activity's own."""
     bag, where = activity.type_properties, f"activity {activity.name!r}"
     definition = definition_of(activity, factory, near)
-    job = (pick(definition.properties, "jobProperties") or {}) if definition else {}
+    job = bag_of(definition.properties, "jobProperties") if definition else {}
     asked = pick(bag, "sparkPool") or pick(bag, "targetBigDataPool")
     reference = read_reference(asked) or (
         read_reference(pick(definition.properties, "targetBigDataPool")) if definition else None

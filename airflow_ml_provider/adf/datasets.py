@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from airflow_ml_provider.adf.graph import Activity, Json, Resource
-from airflow_ml_provider.adf.reading import pick
+from airflow_ml_provider.adf.reading import bag, pick
 from airflow_ml_provider.adf.translators import has_mapping
 from airflow_ml_provider.core.errors import SpecError
 
@@ -128,7 +128,7 @@ def _of_files(activity: Activity, source: Resource, sink: Resource) -> Way:
     one, other = (kind_of(found.type, found.type_properties) for found in (source, sink))
     if BINARY in (one, other):
         return Way.BYTES
-    asked = pick(activity.type_properties, "source") or {}
+    asked = bag(activity.type_properties, "source")
     bends = has_mapping(pick(activity.type_properties, "translator")) or bool(pick(asked, "additionalColumns"))
     merges = _behavior(activity) == "mergefiles"
     if one == other and not bends and not merges and _shape(one, source) == _shape(one, sink):
@@ -139,10 +139,8 @@ def _of_files(activity: Activity, source: Resource, sink: Resource) -> Way:
 
 
 def _behavior(activity: Activity) -> str:
-    sink = pick(activity.type_properties, "sink")
-    settings = pick(sink, "storeSettings") if isinstance(sink, Mapping) else None
-    found = (pick(settings, "copyBehavior") if isinstance(settings, Mapping) else None) or pick(sink or {}, "copyBehavior")
-    return str(found or "").casefold()
+    sink = bag(activity.type_properties, "sink")
+    return str(pick(bag(sink, "storeSettings"), "copyBehavior") or pick(sink, "copyBehavior") or "").casefold()
 
 
 def _shape(kind: str, dataset: Resource) -> list[Json]:

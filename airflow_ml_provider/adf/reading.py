@@ -56,6 +56,11 @@ def pick(mapping: Mapping[str, Json], key: str) -> Json:
     return next((value for name, value in mapping.items() if name.casefold() == wanted), None)
 
 
+def bag(mapping: Mapping[str, Json], key: str) -> Mapping[str, Json]:
+    """The object under a key; an empty one when it is missing, or is none."""
+    return _mapping(pick(mapping, key))
+
+
 def read_reference(raw: Json) -> Reference | None:
     """``{"referenceName": …, "type": …, "parameters": …}``, or a name alone."""
     if isinstance(raw, str) and raw:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from airflow_ml_provider.adf import clusters, programs
 from airflow_ml_provider.adf.datasets import READ_BY_ROWS, Role, Way, by_rows, kind_of, role, way
 from airflow_ml_provider.adf.graph import Activity, Factory, Json, Pipeline, Reference
-from airflow_ml_provider.adf.reading import pick, read_reference
+from airflow_ml_provider.adf.reading import bag, pick, read_reference
 from airflow_ml_provider.adf.rest import wrong_rules
 from airflow_ml_provider.adf.translators import columns
 from airflow_ml_provider.adf.values import expressions
@@ -79,16 +79,16 @@ def _copy(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[
 
 def _of_copy(activity: Activity, found: Way) -> Iterator[str]:
     """What the two sides of a Copy ask for."""
-    source, sink = (_bag(activity.type_properties, key) for key in ("source", "sink"))
-    yield from _of_store(_bag(source, "storeSettings"))
-    behavior = str(pick(_bag(sink, "storeSettings"), "copyBehavior") or "").casefold()
-    yield from wrong_rules(_bag(source, "paginationRules"))
+    source, sink = (bag(activity.type_properties, key) for key in ("source", "sink"))
+    yield from _of_store(bag(source, "storeSettings"))
+    behavior = str(pick(bag(sink, "storeSettings"), "copyBehavior") or "").casefold()
+    yield from wrong_rules(bag(source, "paginationRules"))
     if found is Way.BYTES and behavior == "mergefiles":
         yield "copyBehavior: MergeFiles: files that are copied as they are cannot be merged: give them a format"
     for key in ("sqlWriterStoredProcedureName", "storedProcedureTableTypeParameterName"):
         if pick(sink, key):
             yield f"sink.{key}: does not run here: takes an insert or an upsert"
-    if found is Way.SPARK and pick(_bag(source, "formatSettings"), "skipLineCount"):
+    if found is Way.SPARK and pick(bag(source, "formatSettings"), "skipLineCount"):
         yield "formatSettings.skipLineCount: Spark skips no lines: copy to a table instead"
 
 
@@ -118,13 +118,14 @@ def _of_dataset(activity: Activity, pipeline: Pipeline, factory: Factory) -> Ite
     form = kind_of(dataset.type, dataset.type_properties)
     if kind == "lookup" and found is Role.FILES and form not in READ_BY_ROWS:
         yield f"dataset {dataset.name!r}: {dataset.type}: a Lookup reads {', '.join(sorted(READ_BY_ROWS))} files"
-    yield from _of_store(_bag(activity.type_properties, "storeSettings"))
-    yield from _of_store(_bag(_bag(activity.type_properties, "source"), "storeSettings"))
+    yield from _of_store(bag(activity.type_properties, "storeSettings"))
+    yield from _of_store(bag(bag(activity.type_properties, "source"), "storeSettings"))
 
 
 def _facts(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
     yield from _of_dataset(activity, pipeline, factory)
-    for field in pick(activity.type_properties, "fieldList") or ():
+    fields = pick(activity.type_properties, "fieldList")
+    for field in fields if isinstance(fields, list) else ():
         if isinstance(field, str) and field not in FIELDS and not list(expressions(field)):
             yield f"fieldList: got {field!r}: takes {', '.join(FIELDS)}"
 
@@ -136,13 +137,13 @@ def _missing(references: Iterable[Reference], pipeline: Pipeline, factory: Facto
 
 
 def _web(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
-    bag = activity.type_properties
-    if not pick(bag, "url"):
+    asked = activity.type_properties
+    if not pick(asked, "url"):
         yield "url: is required"
     for key in ("datasets", "linkedServices"):
-        if pick(bag, key):
+        if pick(asked, key):
             yield f"{key}: are not sent from here: give what is needed in the body"
-    kind = str(pick(_bag(bag, "authentication"), "type") or "Basic")
+    kind = str(pick(bag(asked, "authentication"), "type") or "Basic")
     if kind.casefold() not in AUTHENTICATIONS and not list(expressions(kind)):
         yield f"authentication: got {kind!r}: takes Basic, MSI, UserAssignedManagedIdentity or ServicePrincipal"
 
@@ -154,11 +155,6 @@ def _job(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[s
 def _of_service(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
     if activity.linked_service is None:
         yield "linkedServiceName: is required"
-
-
-def _bag(outer: Mapping[str, Json], key: str) -> Mapping[str, Json]:
-    found = pick(outer, key)
-    return found if isinstance(found, Mapping) else {}
 
 
 AUTHENTICATIONS = ("basic", "msi", "serviceprincipal", "systemassignedmanagedidentity", "userassignedmanagedidentity")

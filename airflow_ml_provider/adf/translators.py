@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from airflow_ml_provider.adf.graph import Json
-from airflow_ml_provider.adf.reading import pick
+from airflow_ml_provider.adf.reading import bag, pick
 from airflow_ml_provider.core.errors import SpecError
 
 _PATH = re.compile(r"\$?\.?(?:\['(?P<quoted>[^'\]]+)'\]|(?P<plain>[A-Za-z_]\w*))")
@@ -65,7 +65,7 @@ def columns(translator: Json, *, collected: bool = False) -> list[Column]:
 
 
 def _column(raw: Mapping[str, Json]) -> Column:
-    source, sink = pick(raw, "source") or {}, pick(raw, "sink") or {}
+    source, sink = bag(raw, "source"), bag(raw, "sink")
     kind = str(pick(sink, "type") or "").casefold()
     return Column(_name(source, "source"), _name(sink, "sink"), _TYPES.get(kind, ""))
 
@@ -74,7 +74,8 @@ def _name(side: Mapping[str, Json], where: str) -> str:
     """By name, by path (of the first level) or by position, which counts from 1."""
     if name := pick(side, "name"):
         return str(name)
-    if (ordinal := pick(side, "ordinal")) is not None:
+    ordinal = str(pick(side, "ordinal") or "")
+    if ordinal.isdecimal():
         return f"Prop_{int(ordinal) - 1}"
     path = str(pick(side, "path") or "")
     found = _PATH.fullmatch(path)
