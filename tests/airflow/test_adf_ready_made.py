@@ -17,6 +17,7 @@ from airflow.sdk import DAG
 from airflow_ml_provider.adf.document import load
 from airflow_ml_provider.adf.report import as_json
 from airflow_ml_provider.backends.local.backend import LocalBackend
+from airflow_ml_provider.core.state import OwnedCluster
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_activities import copied, dataset, lake
 from tests.airflow.test_adf_control import check
@@ -43,9 +44,17 @@ def dags(home: Path, spark_root: Path, monkeypatch: pytest.MonkeyPatch, airflow_
         monkeypatch.delenv(f"AIRFLOW_CONN_{conn_id.upper()}", raising=False)
     found = {name: dag for name, dag in runpy.run_path(str(ROOT / "dags" / "data_factory.py")).items() if isinstance(dag, DAG)}
     yield found
-    backend = LocalBackend(spark_root)
-    for cluster in backend.owned():
-        backend.terminate(cluster.id)
+    end_clusters(spark_root)
+
+
+def kept_clusters(spark_root: Path) -> list[OwnedCluster]:
+    """Those that outlive their activities: other tests have clusters too."""
+    return [cluster for cluster in LocalBackend(spark_root).owned() if "adf_service" in cluster.tags]
+
+
+def end_clusters(spark_root: Path) -> None:
+    for cluster in kept_clusters(spark_root):
+        LocalBackend(spark_root).terminate(cluster.id)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -65,7 +74,7 @@ def test_the_exports_are_imported_whole() -> None:
 def test_spark_on_demand_is_one_cluster(dags: dict[str, DAG], home: Path, spark_root: Path) -> None:
     done = Run(dags["adf_flights_on_demand"], SLICE)
     check(done)
-    (cluster,) = LocalBackend(spark_root).owned()
+    (cluster,) = kept_clusters(spark_root)
     assert done.xcom("Delays_by_carrier.cluster") == done.xcom("Delays_by_airport.cluster")
     assert cluster.tags["adf_service"] == "flights_hdinsight"
     by_carrier = rows(home / "data" / "flights_lake" / "flights" / "on_demand" / "delays" / "carrier")
@@ -141,6 +150,4 @@ def test_every_format_into_the_next_one(
     assert lines[0].startswith("0;")
     assert {done.xcom(f"to_{name}.cluster") for name in names[1:]} == {done.xcom("to_json.cluster")}
     assert [path.name for path in (lake / "orc").iterdir()] == ["part-00000.orc"]
-    backend = LocalBackend(spark_root)
-    for cluster in backend.owned():
-        backend.terminate(cluster.id)
+    end_clusters(spark_root)
