@@ -11,10 +11,11 @@ from airflow.sdk import DAG, task
 
 from airflow_ml_provider.operators.adf.clusters import AdfClusterOperator, AdfSharedJobOperator
 from tests.airflow.conftest import Run
-from tests.airflow.test_adf_control import check
+from tests.airflow.test_adf_activities import copied, dataset, lake
+from tests.airflow.test_adf_control import check, each, expression
 from tests.airflow.test_adf_semantics import after, pipeline
 
-__all__ = ["pipeline"]
+__all__ = ["lake", "pipeline"]
 
 
 def linked_service(root: Path, name: str, kind: str, **properties: Any) -> dict[str, str]:
@@ -68,3 +69,23 @@ def test_a_cluster_that_ends_before_the_job_is_followed_by_another(run: Callable
     done = run(dag)
     assert done.state == "success", done.states
     assert [len(cluster.jobs) for cluster in service.clusters.values()] == [0, 1]
+
+
+def test_copies_that_spark_does_share_a_cluster_with_their_mounts(
+    pipeline: Callable[..., Run], service: Any, tmp_path: Path, lake: Path
+) -> None:
+    for name in ("a", "b"):
+        (lake / f"{name}.csv").write_text("n\n1\n")
+    name = expression("@dataset().day")
+    text = dataset(tmp_path / "dataset", "text", "DelimitedText", "the lake", location={"fileName": name}, firstRowAsHeader=True)
+    table = dataset(tmp_path / "dataset", "table", "Parquet", "the lake", location={"folderPath": name})
+    file, folder = (expression(f"@concat(item(), '{suffix}')") for suffix in (".csv", "/out"))
+    copy = copied("convert", {**text, "parameters": {"day": file}}, {**table, "parameters": {"day": folder}})
+    done = pipeline("conversions", each("each", "@createArray('a', 'b')", copy))
+    check(done)
+    (cluster,) = service.clusters.values()
+    asked = [json.loads(job.plan["program"]["args"][0]) for job in cluster.jobs.values()]
+    assert sorted(one["read"]["paths"][0] for one in asked) == ["dbfs:/mnt/the_lake/a.csv", "dbfs:/mnt/the_lake/b.csv"]
+    assert len({one["write"]["path"] for one in asked}) == 2
+    assert {one["read"]["format"] + one["write"]["format"] for one in asked} == {"csvparquet"}
+    assert [mount["source"] for mount in cluster.plan["mounts"]] == [str(lake)]
