@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, reg
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.schedules import starts
 from airflow_ml_provider.adf.spark import Overrides, conversion_tasks, spark_tasks
+from airflow_ml_provider.adf.verdicts import refusal
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import MountOrId
 from airflow_ml_provider.operators.adf.activity import (
@@ -40,6 +42,7 @@ from airflow_ml_provider.operators.adf.timetable import schedule_fields
 
 __all__ = ["adf_dags", "pipeline_dag", "register"]
 
+log = logging.getLogger(__name__)
 _TYPES = {"string": "string", "securestring": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _TYPES |= {"boolean": "boolean", "array": "array", "object": "object"}
 _BATCH = 20
@@ -66,7 +69,8 @@ def adf_dags(
     stand_ins: StandIns | None = None,
     **dag_fields: Any,
 ) -> dict[str, DAG]:
-    """A DAG for each pipeline of an export, by its id; also put into the caller's module, where Airflow looks for DAGs.
+    """A DAG for each pipeline of an export, by its id; also put into the caller's module, where Airflow looks for DAGs. A pipeline whose
+    activities wait for each other makes none.
 
     :param path: a Git-mode folder, a pipeline's file or an ARM template; relative to the calling file.
     :param prefix: of the DAGs' ids.
@@ -86,9 +90,16 @@ def adf_dags(
     given = {"dag_ids": dag_ids, "prefix": prefix, "files": files, "clusters": clusters or {}, "mounts": mounts, **dag_fields}
     if stand_ins:
         given["default_args"] = {"pre_execute": stand_in(stand_ins), **dag_fields.get("default_args", {})}
-    dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, **given) for one in factory.pipelines}
+    dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, **given) for one in factory.pipelines if not _refused(one)}
     caller.update(dags)
     return dags
+
+
+def _refused(pipeline: Pipeline) -> bool:
+    why = refusal(pipeline)
+    if why:
+        log.warning("Pipeline %r of %s makes no DAG: %s", pipeline.name, pipeline.source, why)
+    return bool(why)
 
 
 def _content(path: Path) -> tuple[Path, str]:

@@ -116,6 +116,11 @@ def judge(pipeline: Pipeline, factory: Factory) -> Verdict:
     return Verdict(pipeline, tuple(chain(told, _order(pipeline), inside)))
 
 
+def refusal(pipeline: Pipeline) -> str:
+    """Why a pipeline makes no DAG; empty when it makes one."""
+    return next((reason.text for reason in _order(pipeline) if reason.refuses), "")
+
+
 def reasons(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[Reason]:
     """Why an activity will not run; nothing when it will, or is inactive."""
     if not activity.active:

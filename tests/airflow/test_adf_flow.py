@@ -193,3 +193,10 @@ def test_a_policy_is_the_tasks(pipeline: Callable[..., Run]) -> None:
 )
 def test_activities_without_a_policy_have_no_limit(kind: str, policy: Policy, fields: dict[str, Any]) -> None:
     assert policy_fields(Activity("a", kind, policy=policy)) == fields
+
+
+def test_activities_in_a_circle_make_no_dag_and_the_others_do(export: Callable[..., dict[str, Any]]) -> None:
+    dags = export(
+        {"circle": {"activities": [good("a", after("b")), good("b", after("a"))]}, "line": {"activities": [good("a")]}}, {}
+    )
+    assert list(dags) == ["line"]
