@@ -35,7 +35,7 @@ class BlobWatcher(BaseEventTrigger):
     """
 
     def __init__(self, name: str, place: str, *, ends: str = "", ignore_empty: bool = False, poll_interval: float = 30.0) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.name = name
         self.place = place
         self.ends = ends

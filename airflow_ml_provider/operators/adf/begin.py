@@ -117,8 +117,8 @@ def begin_task(assets: Mapping[str, Start], upstream: Sequence[Upstream]) -> Any
 
 def upstream(starts: Sequence[Start], place: Place) -> list[Upstream]:
     """The windows that a pipeline's windows depend on."""
-    windows = [one for one in starts if isinstance(one.timing, Windows)]
-    return [found for one in windows for wait in one.timing.waits for found in _upstream(one.timing, wait, place)]
+    windows = [one.timing for one in starts if isinstance(one.timing, Windows)]
+    return [found for own in windows for wait in own.waits for found in _upstream(own, wait, place)]
 
 
 def _upstream(own: Windows, wait: Wait, place: Place) -> Iterator[Upstream]:
