@@ -29,6 +29,12 @@ FILE_KEY = "file:"
 HADOOP_KEY = "spark.hadoop."
 """What a Hadoop setting begins with among Spark's properties."""
 
+OF_CLASSES: Mapping[str, str] = {
+    "spark.sql.sources.commitProtocolClass": "airflow_ml_provider.MountCommitProtocol",
+    f"{HADOOP_KEY}mapreduce.input.pathFilter.class": "airflow_ml_provider.FinishedFilter",
+}
+"""Spark's properties that name our own classes, of runners/Mounts.scala, which every cluster with mounts has."""
+
 _TABLE = "fs.viewfs.mounttable.default.link./mnt"
 _READ_ONLY = "readonly"
 _READ_ONLY_CLASS = "airflow_ml_provider.ReadOnlyFileSystem"

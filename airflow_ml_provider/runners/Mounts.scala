@@ -184,10 +184,10 @@ object MountCommitProtocol {
     Some(place).filter(_ => conf.get(key) != null).map(PathOutputCommitterFactory.getCommitterFactory(_, conf))
   }
 
-  /** The place in the store that a path of a mount stands for; any other path is its own. */
+  /** The place in the store that a path of a mount stands for; any other path is its own, and one of a read-only mount, which refuses. */
   def behind(path: Path, conf: Configuration): Path = path.toUri.getPath match {
     case Mounted(name, rest) if path.toUri.getScheme == "dbfs" =>
-      Option(conf.get(s"fs.viewfs.mounttable.default.link./mnt/$name")).fold(path) { link =>
+      Option(conf.get(s"fs.viewfs.mounttable.default.link./mnt/$name")).filterNot(_.startsWith("readonly-")).fold(path) { link =>
         val root = new Path(new URI(link))
         if (rest.isEmpty) root else new Path(root, new Path(null, null, rest))
       }

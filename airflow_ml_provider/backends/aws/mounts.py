@@ -5,15 +5,14 @@ What a mount's connection keeps secret travels as a cluster's secrets do, in an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from airflow_ml_provider.backends.aws import releases
-from airflow_ml_provider.core.mounts import FILES, HADOOP_KEY
-from airflow_ml_provider.core.spec import ClusterSpec, Mount
+from airflow_ml_provider.core.mounts import FILES, HADOOP_KEY, OF_CLASSES
+from airflow_ml_provider.core.spec import ClusterSpec
 from airflow_ml_provider.core.storage.s3 import MACHINES_OWN
 
 _OF_BUCKET = f"{HADOOP_KEY}fs.s3a.bucket."
-COMMIT_PROTOCOL = "airflow_ml_provider.MountCommitProtocol"
 _S3 = ("s3", "s3a", "s3n")
 _OPENED = (*_S3, "hdfs")
 _NO_CONNECTOR = "EMR brings no connector for it: takes s3:// and hdfs://"
@@ -44,15 +43,12 @@ def problems(spec: ClusterSpec, label: str) -> Iterator[str]:
 
 def properties(spec: ClusterSpec) -> dict[str, str]:
     """The spec's properties, the settings of its mounts among them, and what else mounts need of Spark."""
-    commits = {"spark.sql.sources.commitProtocolClass": COMMIT_PROTOCOL} if needs_classes(spec.mounts) else {}
-    return {**commits, **{key: value for key, value in spec.spark_conf.items() if not _is_the_services_own(key, value)}}
+    return {
+        **(OF_CLASSES if spec.mounts else {}),
+        **{key: value for key, value in spec.spark_conf.items() if not _is_the_services_own(key, value)},
+    }
 
 
 def _is_the_services_own(key: str, value: str) -> bool:
     """Whether a setting leaves a bucket to whoever the machine is: the service knows best how its own role signs in."""
     return value == MACHINES_OWN and key.startswith(_OF_BUCKET) and key.endswith(".aws.credentials.provider")
-
-
-def needs_classes(mounts: Iterable[Mount | str]) -> bool:
-    """Whether our own classes are needed: for commits without renames in S3, and for read-only mounts."""
-    return any(isinstance(mount, Mount) and (mount.read_only or mount.scheme in _S3) for mount in mounts)

@@ -186,7 +186,7 @@ def _staged(spec: ClusterSpec, label: str) -> Plan:
         packages=(),
         python=python_of(label),
         machine=architecture(name for role, node in nodes.items() for name in instance_types(node, role)),
-        classes=mounts.needs_classes(spec.mounts),
+        classes=bool(spec.mounts),
     )
 
 

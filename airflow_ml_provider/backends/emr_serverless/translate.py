@@ -152,7 +152,7 @@ def _staged(spec: ClusterSpec, label: str) -> Plan:
         packages=libraries.packages(spec.libraries),
         python=python_of(label),
         machine="aarch64" if spec.native.get("architecture") == "ARM64" else "x86_64",
-        classes=mounts.needs_classes(spec.mounts),
+        classes=bool(spec.mounts),
     )
 
 

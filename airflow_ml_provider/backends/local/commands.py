@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from airflow_ml_provider.backends.local.translate import OWN_CLASSES
 from airflow_ml_provider.core.backend import Plan
-from airflow_ml_provider.core.mounts import FILE_KEY, FILES, HADOOP_KEY
+from airflow_ml_provider.core.mounts import FILE_KEY, FILES, HADOOP_KEY, OF_CLASSES
 from airflow_ml_provider.core.spec import memory_mib
 
 LOOPBACK = "127.0.0.1"
@@ -40,10 +40,6 @@ _JVM_FLAGS = (
     "-XX:+ExitOnOutOfMemoryError",
 )
 _NOT_INHERITED = ("AIRFLOW", "_AIRFLOW", "SPARK_", "PYSPARK_", "_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS")
-_OF_MOUNTS = {
-    "spark.sql.sources.commitProtocolClass": "airflow_ml_provider.MountCommitProtocol",
-    "spark.hadoop.mapreduce.input.pathFilter.class": "airflow_ml_provider.FinishedFilter",
-}
 _CLASS_PATHS = ("spark.driver.extraClassPath", "spark.executor.extraClassPath")
 _ADDED_TO = {**dict.fromkeys(_CLASS_PATHS, ":"), "spark.redaction.regex": "|"}
 _REDACTION = "(?i)secret|password|token|access[.]?key"
@@ -164,7 +160,7 @@ def common_properties(plan: Plan, site: Site, secrets: Mapping[str, str]) -> dic
         "spark.ui.port": "0",
         "spark.ui.killEnabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        **(_OF_MOUNTS if OWN_CLASSES in plan["connectors"] else {}),
+        **(OF_CLASSES if OWN_CLASSES in plan["connectors"] else {}),
         **given,
         **_class_paths(given, site),
         "spark.redaction.regex": _redaction(given, [*secrets, *hadoop]),
