@@ -43,8 +43,8 @@ class EmrRun(Run):
         pids = [int(line) for noted in self.folder.glob("*.runs") for line in noted.read_text().splitlines()]
         eventually(lambda: not any(psutil.pid_exists(pid) for pid in pids), within=60)
         (token,) = (tag["Value"] for tag in self.made().payload["Tags"] if tag["Key"] == "airflow-ml-provider")
-        left = client(self.aws.endpoint, "s3").list_objects_v2(Bucket=BUCKET, Prefix=f"once/clusters/{token}/")
-        assert "Contents" not in left
+        s3, folder = client(self.aws.endpoint, "s3"), f"once/clusters/{token}/"
+        eventually(lambda: "Contents" not in s3.list_objects_v2(Bucket=BUCKET, Prefix=folder), within=60)
 
 
 @pytest.fixture(scope="module")
