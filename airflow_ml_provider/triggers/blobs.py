@@ -90,15 +90,25 @@ class BlobWatcher(BaseEventTrigger):
         return sorted((one for one in found if until <= 0 or (one.modified or 0) > until), key=lambda one: one.modified or 0)
 
     async def _until(self) -> float | None:
+        """The time of the newest file that an earlier triggerer told of; None when there was none, or Airflow does not say."""
         store = getattr(self, "asset_state_store", None)
-        return await store.aget(_UNTIL) if store is not None else None
+        try:
+            found = await store.aget(_UNTIL) if store is not None else None
+        except Exception as error:  # noqa: BLE001 - what comes from now on can be told all the same
+            self.log.warning("%s: Airflow does not say where an earlier triggerer was: %s", self.place, error)
+            return None
+        return float(found) if isinstance(found, int | float) else None
 
     async def _keep(self, files: Iterable[File]) -> None:
         store = getattr(self, "asset_state_store", None)
         newest = max((file.modified or 0.0 for file in files), default=0.0)
-        if store is not None and newest != self._kept:
-            self._kept = newest
+        if store is None or newest == self._kept:
+            return
+        self._kept = newest
+        try:
             await store.aset(_UNTIL, newest)
+        except Exception as error:  # noqa: BLE001 - the next change is kept, or a new triggerer begins anew
+            self.log.warning("%s: Airflow does not keep where the watcher is: %s", self.place, error)
 
 
 def _body(file: File) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -248,7 +249,7 @@ async def told(watcher: BlobWatcher, meanwhile: Callable[[], Any], count: int) -
 
     async with asyncio.timeout(60):
         watching = asyncio.create_task(watch())
-        while not watcher._looks:
+        while not watcher._looks and not watching.done():
             await asyncio.sleep(0.01)
         await asyncio.to_thread(meanwhile)
         await watching
@@ -273,6 +274,33 @@ def test_a_watcher_tells_of_files_that_are_written(lake: Path) -> None:
     watcher = BlobWatcher("tr", "mount://lake/raw/in/", ends=".csv", ignore_empty=True, poll_interval=0.05)
     found = asyncio.run(told(watcher, write, 2))
     assert sorted((one["folderPath"], one["fileName"]) for one in found) == [("raw/in", "old.csv"), ("raw/in/day=1", "b.csv")]
+
+
+class Store(dict[str, Any]):
+    """What Airflow keeps for an asset, from 3.3, as its triggerer hands it to a watcher."""
+
+    async def aget(self, key: str) -> Any:
+        return self.get(key)
+
+    async def aset(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+def test_a_watcher_tells_of_what_came_while_there_was_none(lake: Path) -> None:
+    store = Store()
+
+    def watch(meanwhile: Callable[[], Any]) -> list[str]:
+        watcher = BlobWatcher("tr", "mount://lake/raw/in/", poll_interval=0.05)
+        watcher.asset_state_store = store
+        return [one["fileName"] for one in asyncio.run(told(watcher, meanwhile, 1))]
+
+    (lake / "in" / "old").write_text("old")
+    os.utime(lake / "in" / "old", (1.0, 1.0))
+    assert watch(lambda: (lake / "in" / "first").write_text("1")) == ["first"]
+    os.utime(lake / "in" / "first", (2.0, 2.0))
+    store["until"] = 2.0
+    (lake / "in" / "later").write_text("2")
+    assert watch(lambda: None) == ["later"]
 
 
 def test_each_blob_starts_a_run_of_its_own(airflow_db: None, export: Callable[..., dict[str, Any]], lake: Path) -> None:
