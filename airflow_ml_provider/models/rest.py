@@ -99,7 +99,7 @@ class RestClient:
         self._call("POST", "runs/delete", run_id=run_id)
 
     def _call(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
-        waits = wait_exponential_jitter(initial=0.5, max=20)
+        waits = wait_exponential_jitter(multiplier=0.5, max=20)
         again = Retrying(retry=retry_if_exception_type(Unavailable), stop=stop_after_attempt(_ATTEMPTS), wait=waits, reraise=True)
         return dict(again(self._once, method, path, fields))
 
