@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from airflow_ml_provider.core.errors import AccessDenied, NotFound, ServiceError, Unavailable
 
@@ -99,7 +99,7 @@ class RestClient:
         self._call("POST", "runs/delete", run_id=run_id)
 
     def _call(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
-        waits = wait_exponential_jitter(multiplier=0.5, max=20)
+        waits = wait_exponential(multiplier=0.5, max=20) + wait_random(0, 1)
         again = Retrying(retry=retry_if_exception_type(Unavailable), stop=stop_after_attempt(_ATTEMPTS), wait=waits, reraise=True)
         return dict(again(self._once, method, path, fields))
 
