@@ -6,6 +6,7 @@ it to S3, Azure, Google Cloud or HDFS), and the database is a file of SQLite.
 
 from __future__ import annotations
 
+import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,6 @@ adf_dags(
     stand_ins={
         "flights_landing": Mount("flights_landing", str(LANDING)),
         "flights_lake": Mount("flights_lake", str(DATA / "flights_lake")),
-        "flights_db": f"sqlite:///{DATA / 'flights.db'}",
+        "flights_db": json.dumps({"conn_type": "sqlite", "host": str(DATA / "flights.db")}),
     },
 )

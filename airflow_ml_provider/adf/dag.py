@@ -78,7 +78,7 @@ def adf_dags(
     :param clusters: fields of a :class:`~airflow_ml_provider.core.spec.ClusterSpec` by the name of a linked service or a Spark pool,
         in the place of what the export says of its cluster.
     :param mounts: what every Spark activity's cluster has mounted, as a Databricks workspace has its mounts.
-    :param stand_ins: by a connection's id, the mount or the URI that it is until Airflow has a connection of this id.
+    :param stand_ins: by a connection's id, the mount, or the URI or JSON of a connection, that it is until Airflow has a connection of this id.
     :param dag_fields: of every DAG, before those that come from the export.
     """
     caller = inspect.stack()[1].frame.f_globals

@@ -18,7 +18,7 @@ StandIns = Mapping[str, Mount | str]
 def stand_in(given: StandIns) -> Callable[[Any], None]:
     """What a task calls before it begins: it gives this process every connection of ``given`` that Airflow does not have.
 
-    :param given: by the connection's id, a mount or the connection's URI.
+    :param given: by the connection's id, a mount, or the connection as its environment variable would have it: a URI or JSON.
     """
 
     def before(context: Any) -> None:
