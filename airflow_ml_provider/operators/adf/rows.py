@@ -31,7 +31,8 @@ def of_files(place: Store, files: Sequence[str], settings: Mapping[str, Any]) ->
     """
     if place.kind not in _READERS:
         raise SpecError(f"dataset {place.name!r}: {place.kind}: rows are read of {', '.join(_READERS)} files")
-    for file in files:
+    data = [file for file in files if not file.rpartition("/")[2].startswith(("_", "."))]  # the others are Spark's own notes
+    for file in data or files:
         yield from _READERS[place.kind](place, file, settings)
 
 
