@@ -25,6 +25,6 @@ def hdfs() -> Iterator[str]:
     (port,) = free_ports(1)
     command = [str(java), "-XX:TieredStopAtLevel=1", "-Xmx512m", "-cp", ":".join(jars)]
     flags = ["-format", "-datanodes", "1", "-nnport", str(port), "-writeDetails", _DETAILS]
-    with running([*command, "org.apache.hadoop.test.MiniDFSClusterManager", *flags], port) as folder:
-        eventually(lambda: (folder / _DETAILS).exists(), within=60)
+    with running([*command, "org.apache.hadoop.test.MiniDFSClusterManager", *flags], port, within=240) as folder:
+        eventually(lambda: (folder / _DETAILS).exists(), within=240)
         yield f"hdfs://{LOOPBACK}:{port}"
