@@ -71,6 +71,7 @@ def test_the_exports_are_imported_whole() -> None:
     assert not report["problems"]
 
 
+@pytest.mark.soak
 def test_spark_on_demand_is_one_cluster(dags: dict[str, DAG], home: Path, spark_root: Path) -> None:
     done = Run(dags["adf_flights_on_demand"], SLICE)
     check(done)

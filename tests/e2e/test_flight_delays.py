@@ -48,7 +48,7 @@ class Store:
 def finish(stack: Stack, root: Path, store: Store) -> Run:
     """A whole run of the DAG."""
     store.mount(stack)
-    run = Run(stack, root, DAG, stack.api.trigger(DAG, {"days": 6, "threshold": 0.5}), root)
+    run = Run(stack, root, DAG, stack.api.trigger(DAG, {"days": 4, "threshold": 0.5}), root)
     state = stack.api.wait_for_run(DAG, run.run_id, timeout=400)
     assert state == "success", stack.api.states(DAG, run.run_id)
     return run

@@ -41,6 +41,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow and its database use what they deprecate
+@pytest.mark.soak
 def test_a_notebook_is_kept_with_its_run_and_a_failing_one_tells_its_cell_and_no_secret(
     run: Any, spark_root: Path, raw: Path, database: Path, monkeypatch: pytest.MonkeyPatch, log: Any
 ) -> None:

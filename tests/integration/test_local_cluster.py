@@ -319,6 +319,7 @@ def test_a_cluster_larger_than_the_machine_is_refused_at_once(root: Path) -> Non
         Cluster(root, driver=Node(memory="900t"))
 
 
+@pytest.mark.soak
 def test_an_archive_that_cannot_be_read_does_no_harm(tmp_path: Path) -> None:
     cache = make_folder(tmp_path / "cache")
     Archive(cache, with_shim(find_jdk(), cache), spark_home()).path.write_bytes(b"no archive")

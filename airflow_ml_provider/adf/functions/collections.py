@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from airflow_ml_provider.adf.clr.json import LONGEST
@@ -70,10 +71,13 @@ def join(values: list[Any], separator: str) -> str:
 
 @FUNCTIONS.add("union", "groups", "groups*")
 def union(*groups: Any) -> Any:
-    """Arrays: each value once. Objects: of two values of a key the last."""
+    """Arrays: each value once, where it is first. Objects: of two values of a key the last."""
     if _are_objects(groups):
         return {key: value for group in groups for key, value in group.items()}
-    return list({_identity(value): value for group in reversed(groups) for value in reversed(group)}.values())[::-1]
+    found: dict[str, Any] = {}
+    for value in chain.from_iterable(groups):
+        found.setdefault(_identity(value), value)
+    return list(found.values())
 
 
 @FUNCTIONS.add("intersection", "groups", "groups*")

@@ -85,6 +85,7 @@ VALUES = {
     "@length('😀')": 2,
     "@lastIndexOf('hello','')": 4,
     "@union(createArray(1,1),createArray(1.0,3))": [1, 1.0, 3],
+    "@union(createArray(1,2,3),createArray(1,2,10,101))": [1, 2, 3, 10, 101],
     '@intersection(json(\'{"a":1,"b":2}\'),json(\'{"a":1,"b":3}\'))': {"a": 1},
     "@join(createArray(1,2.50,true,null,'x'),'-')": "1-2.5-True--x",
     "@substring('hello',1,3)": "ell",
