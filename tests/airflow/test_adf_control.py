@@ -185,7 +185,7 @@ def test_triggers_and_parameters_are_the_dags_own(tmp_path: Path) -> None:
     (tmp_path / "trigger" / "hourly.json").write_text(json.dumps(trigger))
     dag = adf_dags(tmp_path, prefix="adf_")["adf_load"]
     assert (dag.max_active_runs, dag.catchup) == (2, False)
-    assert dag.schedule.summary == "every hour from 2024-05-07 06:20 Etc/UTC"
+    assert dag.schedule.summary == "every hour from 2024-05-07 06:20 UTC"
     assert (dag.params["n"], dag.params.get_param("n").schema["type"], dag.params["odd"]) == (3, "integer", "yes")
 
 

@@ -87,7 +87,7 @@ def _check(run: Run, client: MlflowClient, store: Store, *, version: str) -> Non
     assert (str(registered.version), registered.run_id) == (version, best["run_id"])
     assert len(client.search_model_versions(f"name = '{DAG}'")) == int(version)
     scored = run.result("score")
-    assert scored["day"] == "2013-01-06"
+    assert scored["day"] == "2013-01-04"
     assert store.rows(scored["path"]) == scored["rows"] > 500
     run.assert_nothing_is_left()
     assert not list(LocalBackend(run.root).owned())
