@@ -34,15 +34,18 @@ times = {{base: ([], []) for base in ("{first}", "{second}")}}
 for number in range({rounds}):
     for base, (writes, reads) in list(times.items())[:: 1 if number % 2 else -1]:
         writes.append(seconds(lambda: data.write.mode("overwrite").parquet(base + "/table")))
-        reads.append(seconds(lambda: spark.read.parquet(base + "/table").agg(F.sum("x"), F.max("text")).collect()))
+    for turn in range(4):
+        for base, (writes, reads) in list(times.items())[:: 1 if turn % 2 else -1]:
+            reads.append(seconds(lambda: spark.read.parquet(base + "/table").agg(F.sum("x"), F.max("text")).collect()))
 json.dump(times, open(os.environ["AIRFLOW_ML_RESULT"], "w"))
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=3_000_000)
+    parser.add_argument("--rounds", type=int, default=7, help="writes of each side; four reads follow each")
+    parser.add_argument("--starts", type=int, default=7)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, seaweedfs() as server:
         root = Path(folder)
@@ -51,7 +54,7 @@ def main() -> None:
         _start(root, mounts)
         downloaded = sum(path.stat().st_size for path in (root / "cache" / "connectors").rglob("*.jar"))
         starts: dict[str, list[float]] = {"without mounts": [], "with mounts": []}
-        for _ in range(options.rounds):
+        for _ in range(options.starts):
             starts["without mounts"].append(_start(root, {}))
             starts["with mounts"].append(_start(root, mounts))
         print_times(f"Start of a cluster ({downloaded / 1e6:.1f} MB of connectors downloaded once)", starts)

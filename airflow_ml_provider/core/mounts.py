@@ -37,6 +37,7 @@ OF_CLASSES: Mapping[str, str] = {
 
 _TABLE = "fs.viewfs.mounttable.default.link./mnt"
 _READ_ONLY = "readonly"
+_FILE_SYSTEM = "airflow_ml_provider.MountFileSystem"
 _READ_ONLY_CLASS = "airflow_ml_provider.ReadOnlyFileSystem"
 
 
@@ -80,7 +81,7 @@ def hadoop_settings(opened: Mapping[Mount, Opened]) -> Settings:
     """
     check_mounts(opened)
     owners: dict[str, tuple[Mount, str]] = {}
-    found = Settings({"fs.dbfs.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"}, {}, {})
+    found = Settings({"fs.dbfs.impl": _FILE_SYSTEM}, {}, {})
     for mount, item in opened.items():
         _claim(owners, mount, {**item.conf, **item.secrets, **item.files})
         found.conf.update({**item.conf, **_link(mount, item)})

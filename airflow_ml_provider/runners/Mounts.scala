@@ -3,14 +3,17 @@ package airflow_ml_provider
 import java.io.{FileNotFoundException, IOException}
 import java.net.URI
 import java.util.EnumSet
-import java.util.concurrent.ConcurrentHashMap
+import java.util.concurrent.{CompletableFuture, ConcurrentHashMap}
 
 import scala.annotation.tailrec
+import scala.jdk.CollectionConverters._
 
 import org.apache.hadoop.conf.{Configurable, Configuration}
 import org.apache.hadoop.fs._
 import org.apache.hadoop.fs.Options.{ChecksumOpt, Rename}
+import org.apache.hadoop.fs.impl.OpenFileParameters
 import org.apache.hadoop.fs.permission.{AclEntry, FsPermission}
+import org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme
 import org.apache.hadoop.mapreduce.{JobContext, OutputCommitter, TaskAttemptContext}
 import org.apache.hadoop.mapreduce.lib.output.{PathOutputCommitter, PathOutputCommitterFactory}
 import org.apache.hadoop.security.AccessControlException
@@ -19,6 +22,27 @@ import org.apache.spark.internal.io.FileCommitProtocol.TaskCommitMessage
 import org.apache.spark.internal.io.FileNameSpec
 import org.apache.spark.sql.execution.datasources.SQLHadoopMapReduceCommitProtocol
 import org.apache.spark.util.SerializableConfiguration
+
+/** `dbfs:/mnt/…`. ViewFS alone drops what a reader says as it opens a file: its length, which the store would be asked for again,
+  * and how it will read, such as by columns.
+  */
+class MountFileSystem extends ViewFileSystemOverloadScheme {
+  override protected def openFileWithOptions(path: Path, said: OpenFileParameters): CompletableFuture[FSDataInputStream] = {
+    val mounted = makeQualified(path)
+    val place = MountCommitProtocol.behind(mounted, getConf, reading = true)
+    if (place == mounted) super.openFileWithOptions(path, said)
+    else {
+      val builder = place.getFileSystem(getConf).openFile(place)
+      said.getOptionalKeys.asScala.foreach(key => builder.opt(key, said.getOptions.get(key)))
+      said.getMandatoryKeys.asScala.foreach(key => builder.must(key, said.getOptions.get(key)))
+      Option(said.getStatus).foreach(file => builder.withFileStatus(moved(file, place)))
+      builder.build()
+    }
+  }
+
+  private def moved(file: FileStatus, place: Path): FileStatus =
+    new FileStatus(file.getLen, file.isDirectory, file.getReplication, file.getBlockSize, file.getModificationTime, place)
+}
 
 /** What stands behind a read-only mount: reads go to the real filesystem, nothing else does. `readonly-s3a://…` is `s3a://…`. */
 class ReadOnlyFileSystem extends FilterFileSystem {
@@ -184,10 +208,11 @@ object MountCommitProtocol {
     Some(place).filter(_ => conf.get(key) != null).map(PathOutputCommitterFactory.getCommitterFactory(_, conf))
   }
 
-  /** The place in the store that a path of a mount stands for; any other path is its own, and one of a read-only mount, which refuses. */
-  def behind(path: Path, conf: Configuration): Path = path.toUri.getPath match {
+  /** The place in the store that a path of a mount stands for; any other path is its own, and to a writer one of a read-only mount. */
+  def behind(path: Path, conf: Configuration, reading: Boolean = false): Path = path.toUri.getPath match {
     case Mounted(name, rest) if path.toUri.getScheme == "dbfs" =>
-      Option(conf.get(s"fs.viewfs.mounttable.default.link./mnt/$name")).filterNot(_.startsWith("readonly-")).fold(path) { link =>
+      val link = Option(conf.get(s"fs.viewfs.mounttable.default.link./mnt/$name"))
+      link.map(to => if (reading) to.stripPrefix("readonly-") else to).filterNot(_.startsWith("readonly-")).fold(path) { link =>
         val root = new Path(new URI(link))
         if (rest.isEmpty) root else new Path(root, new Path(null, null, rest))
       }

@@ -42,4 +42,5 @@ class MountContract:
             pytest.skip("SOAK_STORES leaves it out")
         if operation in self.cannot:
             pytest.skip(self.cannot[operation])
-        assert results[self.mount][operation] == {**EXPECTED, "many": small_files}[operation]
+        found = results[self.mount][operation]
+        assert found == {**EXPECTED, "many": small_files}[operation], found
