@@ -78,9 +78,9 @@ def read_options(kind: str, properties: Mapping[str, Json], settings: Mapping[st
             raise SpecError(f"formatSettings.skipLineCount: got {found.skip}: Spark skips no lines: copy to a table instead")
         return _csv(found)
     if kind == "xml":
-        row = pick(settings, "rowTag") or pick(settings, "namespacePrefixes")
+        row = pick(settings, "rowTag")
         if not row:
-            raise SpecError("formatSettings: of Xml files, takes rowTag, the element that is a row")
+            raise SpecError("formatSettings.rowTag: missing, and Spark must know which element of an Xml file is a row: add it")
         return {"rowTag": str(row)}
     encoding = pick(properties, "encodingName")
     return {"encoding": str(encoding)} if kind == "json" and encoding else {}
