@@ -43,7 +43,9 @@ while True:
     time.sleep(0.5)
 json.dump([reads, parts, sorted(found)], open(os.environ["AIRFLOW_ML_RESULT"], "w"))
 """
-Listed = Callable[[], list[str]]
+Listed = Callable[[str], list[str]]
+"""The names of what lies in the table, of those that begin so."""
+MARKS = "_unfinished/"
 
 
 @pytest.mark.soak
@@ -51,8 +53,9 @@ def test_killed_while_it_commits_on_s3(spark_root: Path, tmp_path: Path, seaweed
     bucket, client = seaweedfs.make("kills"), seaweedfs.client()
     pages = client.get_paginator("list_objects_v2")
 
-    def listed() -> list[str]:
-        return [item["Key"] for page in pages.paginate(Bucket=bucket, Prefix="table/") for item in page.get("Contents", [])]
+    def listed(begin: str) -> list[str]:
+        found = pages.paginate(Bucket=bucket, Prefix=f"table/{begin}")
+        return [item["Key"].removeprefix("table/") for page in found for item in page.get("Contents", [])]
 
     _kill_again_and_again(spark_root, tmp_path, Mount("out", f"s3://{bucket}"), credentials(seaweedfs.connection), listed)
 
@@ -63,8 +66,8 @@ def test_killed_while_it_commits_on_blob(spark_root: Path, tmp_path: Path, azuri
     with azurite.client() as client:
         there = client.get_container_client(container)
 
-        def listed() -> list[str]:
-            return [item.name for item in there.list_blobs(name_starts_with="table/")]
+        def listed(begin: str) -> list[str]:
+            return [item.name.removeprefix("table/") for item in there.list_blobs(name_starts_with=f"table/{begin}")]
 
         _kill_again_and_again(spark_root, tmp_path, Mount("out", f"az://{container}"), credentials(azurite.connection), listed)
 
@@ -80,7 +83,7 @@ def _kill_again_and_again(root: Path, folder: Path, mount: Mount, opens: Credent
         stop = folder / "stop"
         reader = cluster.start(READ.format(stop=str(stop), rows=ROWS))
         for number in range(2, KILLS + 2):
-            before = len(_files(listed()))
+            before = len(listed("part-"))
             fell[_killed_write(cluster, number, listed, chance.uniform(0, 1.2) * seconds, before)] += 1
         stop.touch()
         told = cluster.ended(reader)
@@ -90,16 +93,8 @@ def _kill_again_and_again(root: Path, folder: Path, mount: Mount, opens: Credent
         print(f"{what} and at last {len(whole)} whole jobs; in the store the killed ones left: {dict(fell)}", flush=True)
         assert parts == []
         _write(cluster, "overwrite", 0)
-        assert _leftovers(listed()) == []
-        assert len(_files(listed())) == FILES
-
-
-def _files(names: list[str]) -> list[str]:
-    return [name for name in names if name.startswith("table/part-")]
-
-
-def _leftovers(names: list[str]) -> list[str]:
-    return [name for name in names if name.startswith(("table/_", "table/.")) and not name.endswith("/_SUCCESS")]
+        assert [name for name in listed("") if not name.startswith("part-")] == ["_SUCCESS"]
+        assert len(listed("part-")) == FILES
 
 
 def _program(mode: str, number: int) -> str:
@@ -111,15 +106,11 @@ def _write(cluster: MountedCluster, mode: str, number: int) -> None:
     assert cluster.ended(job).state == "SUCCEEDED", cluster.log(job)[-2000:]
 
 
-def _commits(listed: Listed) -> bool:
-    return any("/_unfinished/" in name for name in listed())
-
-
 def _commit_seconds(cluster: MountedCluster, listed: Listed) -> float:
     job = cluster.start(_program("append", 1), api="classic")
-    eventually(lambda: _commits(listed), within=120)
+    eventually(lambda: listed(MARKS), within=120)
     began = time.monotonic()
-    eventually(lambda: not _commits(listed), within=120)
+    eventually(lambda: not listed(MARKS), within=120)
     seconds = time.monotonic() - began
     assert cluster.ended(job).state == "SUCCEEDED", cluster.log(job)[-2000:]
     return seconds
@@ -127,16 +118,15 @@ def _commit_seconds(cluster: MountedCluster, listed: Listed) -> float:
 
 def _killed_write(cluster: MountedCluster, number: int, listed: Listed, seconds: float, before: int) -> str:
     """Kill a driver so many seconds after its commit began. What it left."""
-    known = {name for name in listed() if "/_unfinished/" in name}
+    known = set(listed(MARKS))
     job = cluster.start(_program("append", number), api="classic")
-    eventually(lambda: {name for name in listed() if "/_unfinished/" in name} - known, within=120)
+    eventually(lambda: set(listed(MARKS)) - known, within=120)
     time.sleep(seconds)
     for process in _tree(cluster, job):
         process.kill()
     cluster.ended(job)
-    names = listed()
-    files = len(_files(names)) - before
-    if not {name for name in names if "/_unfinished/" in name} - known:
+    files = len(listed("part-")) - before
+    if not set(listed(MARKS)) - known:
         return "all, finished"
     return "none" if not files else "all, not finished" if files == FILES else "a part"
 

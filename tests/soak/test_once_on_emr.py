@@ -58,13 +58,13 @@ def aws() -> Iterator[Services]:
 
 @pytest.fixture(scope="module")
 def stack(aws: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    signed = {"endpoint_url": aws.endpoint, "region_name": REGION}
+    signed = {"endpoint_url": aws.endpoint, "region_name": REGION, "note": CANARIES["extra"]}
     extra = {"backend": "emr", "credentials_conn_id": "aws_fake", "staging_uri": f"s3://{BUCKET}/once"}
     connections = {
         "spark_cluster_default": {"conn_type": "spark_cluster", "extra": json.dumps(extra)},
         "aws_fake": {
             "conn_type": "aws",
-            "login": CANARIES["extra"],
+            "login": "access-key",
             "password": CANARIES["credentials"],
             "extra": json.dumps(signed),
         },
