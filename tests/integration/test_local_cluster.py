@@ -209,7 +209,9 @@ def test_secrets_are_in_no_argument_list_no_log_and_no_readable_file(single: Clu
         assert CANARY not in log.read_text(encoding="utf-8", errors="replace")
         assert token not in log.read_text(encoding="utf-8", errors="replace")
     single.ended(job)
-    assert not [path for path in (single.folder / "jobs" / job).rglob("*") if CANARY in path.read_text(errors="replace")]
+    folder = single.folder / "jobs" / job
+    eventually(lambda: not (folder / "scratch").exists())
+    assert not [path for path in folder.rglob("*") if CANARY in path.read_text(errors="replace")]
 
 
 def test_everything_listens_on_the_loopback_and_the_door_needs_the_token(single: Cluster) -> None:
