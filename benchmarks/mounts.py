@@ -31,11 +31,15 @@ def seconds(call):
     return time.monotonic() - began
 
 times = {{base: ([], []) for base in ("{first}", "{second}")}}
+
+def sides(number):
+    return list(times.items())[:: 1 if number % 2 else -1]
+
 for number in range({rounds}):
-    for base, (writes, reads) in list(times.items())[:: 1 if number % 2 else -1]:
+    for base, (writes, _) in sides(number):
         writes.append(seconds(lambda: data.write.mode("overwrite").parquet(base + "/table")))
     for turn in range(4):
-        for base, (writes, reads) in list(times.items())[:: 1 if turn % 2 else -1]:
+        for base, (_, reads) in sides(turn):
             reads.append(seconds(lambda: spark.read.parquet(base + "/table").agg(F.sum("x"), F.max("text")).collect()))
 json.dump(times, open(os.environ["AIRFLOW_ML_RESULT"], "w"))
 """

@@ -212,8 +212,8 @@ object MountCommitProtocol {
   def behind(path: Path, conf: Configuration, reading: Boolean = false): Path = path.toUri.getPath match {
     case Mounted(name, rest) if path.toUri.getScheme == "dbfs" =>
       val link = Option(conf.get(s"fs.viewfs.mounttable.default.link./mnt/$name"))
-      link.map(to => if (reading) to.stripPrefix("readonly-") else to).filterNot(_.startsWith("readonly-")).fold(path) { link =>
-        val root = new Path(new URI(link))
+      link.filter(reading || !_.startsWith("readonly-")).fold(path) { link =>
+        val root = new Path(new URI(link.stripPrefix("readonly-")))
         if (rest.isEmpty) root else new Path(root, new Path(null, null, rest))
       }
     case _ => path

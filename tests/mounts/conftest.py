@@ -18,6 +18,8 @@ from tests.servers.hdfs import hdfs
 from tests.servers.minio import minio
 from tests.servers.seaweedfs import S3Server
 
+pytest.register_assert_rewrite("tests.mounts.contract")
+
 CANARY = "canary-b1d7-never-shown"
 ROLE = {"role_arn": "arn:aws:iam::1:role/reader"}
 STORES = tuple(os.environ.get("SOAK_STORES", "s3 minio blob gcs hdfs folder").split())

@@ -42,5 +42,4 @@ class MountContract:
             pytest.skip("SOAK_STORES leaves it out")
         if operation in self.cannot:
             pytest.skip(self.cannot[operation])
-        found = results[self.mount][operation]
-        assert found == {**EXPECTED, "many": small_files}[operation], found
+        assert results[self.mount][operation] == {**EXPECTED, "many": small_files}[operation]

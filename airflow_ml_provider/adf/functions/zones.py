@@ -30,7 +30,7 @@ def _windows() -> dict[str, str]:
 
 def iana(name: str) -> str:
     """IANA's name of a time zone of Windows; any other name as it is."""
-    return "UTC" if name.casefold() == "utc" else _windows().get(name.casefold(), name)
+    return "UTC" if is_utc(name) else _windows().get(name.casefold(), name)
 
 
 def zone(name: str, argument: int) -> tzinfo:
