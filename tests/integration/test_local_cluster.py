@@ -210,6 +210,7 @@ def test_secrets_are_in_no_argument_list_no_log_and_no_readable_file(single: Clu
         assert token not in log.read_text(encoding="utf-8", errors="replace")
     single.ended(job)
     folder = single.folder / "jobs" / job
+    assert not (folder / "secrets.json").exists()
     eventually(lambda: not (folder / "scratch").exists())
     assert not [path for path in folder.rglob("*") if CANARY in path.read_text(errors="replace")]
 

@@ -105,11 +105,11 @@ class Job:
         self.root = self._spawn([python if part == with_libraries.PYTHON else part for part in command], env)
 
     def finish(self, code: int) -> None:
-        """Record what became of it, from its exit code."""
+        """Record what became of it, from its exit code; its secrets are gone before anyone is told that it ended."""
         state, message = self.verdict or self._outcome(code)
+        self.folder.secrets.unlink(missing_ok=True)
         self.record(state, message)
         shutil.rmtree(self.folder.scratch, ignore_errors=True)
-        self.folder.secrets.unlink(missing_ok=True)
 
     def end_tree(self, *, grace: float = 0.0) -> bool:
         """Kill every process of it; True when none is left."""
