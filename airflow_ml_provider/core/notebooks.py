@@ -12,6 +12,7 @@ from typing import Any
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.programs import Notebook, PythonCode, Shipped
 from airflow_ml_provider.runners.notebook.cells import LANGUAGES, NotebookText, UnreadableNotebook, calls, includes, read
+from airflow_ml_provider.runners.notebook.interpreters import NAMES
 from airflow_ml_provider.runners.notebook.kernel import needs_kernel
 
 _RUNNER = Path(__file__).parents[1] / "runners" / "notebook"
@@ -53,20 +54,28 @@ main(REQUEST)
 
 def notebook_code(notebook: Notebook) -> PythonCode:
     """The program that runs it. :class:`SpecError` when it cannot be read, or runs a notebook that is not there."""
+    languages = languages_of(notebook) if kernel_of(notebook) is None else set()
     request = {
         **shipped(notebook).model_dump(),
+        "names": {name: (_RUNNER / file).read_text(encoding="utf-8") for name, file in NAMES.items() if name in languages},
         "parameters": notebook.parameters,
         "kernel": notebook.kernel,
         "folder": str(Path(notebook.path).parent) if notebook.path else None,
     }
     source = _PROGRAM.format(modules=_compact(_modules()), request=_compact(request), package=_PACKAGE)
-    return PythonCode(source=source, api=notebook.api)
+    return PythonCode(source=source, api="classic" if "scala" in languages else notebook.api)
 
 
 def kernel_of(notebook: Notebook) -> str | None:
     """The Jupyter kernel that runs it; None for Python beside Spark."""
     text = read(*shipped_text(notebook))
     return needs_kernel(notebook.kernel, text.kernel, text.language, text.databricks)
+
+
+def languages_of(notebook: Notebook) -> set[str]:
+    """The languages of its cells, and of the cells of those that it runs."""
+    files = shipped(notebook).files.values()
+    return {cell.language for file in files for cell in read(file["name"], file["text"]).cells}
 
 
 def revision_of(notebook: Notebook) -> str:
@@ -126,18 +135,16 @@ def _candidates(path: Path) -> list[Path]:
 
 def _file(field: str, name: str, text: str) -> dict[str, str]:
     try:
-        found = read(name, text)
+        read(name, text)
     except UnreadableNotebook as error:
         raise SpecError(f"{field}: {error}") from None
-    if name.endswith((".scala", ".r", ".R")):
-        raise SpecError(f"{field}: got {name!r}: a notebook's session is Python's, and has no {found.language} interpreter")
     return {"name": name, "text": text}
 
 
 def _name_of(text: str) -> str:
     if text.lstrip().startswith("{"):
         return "notebook.ipynb"
-    return "notebook.sql" if text.startswith("--") else "notebook.py"
+    return {"--": "notebook.sql", "//": "notebook.scala"}.get(text[:2], "notebook.py")
 
 
 def _key(path: str) -> str:

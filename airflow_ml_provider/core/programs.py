@@ -135,9 +135,10 @@ class Shipped(Spec):
 
 
 class Notebook(Spec):
-    """A notebook: Jupyter's ``.ipynb``, or Databricks' source format, as ``.py``, ``.sql`` or exported ``.ipynb``.
+    """A notebook: Jupyter's ``.ipynb``, or Databricks' source format, as ``.py``, ``.sql``, ``.scala``, ``.r`` or exported ``.ipynb``.
 
-    Its Python runs beside Spark, with ``spark``, ``display`` and ``dbutils``. The notebooks that ``%run`` and
+    Its Python runs beside Spark, with ``spark``, ``display`` and ``dbutils``; its Scala in the driver's JVM, so that a notebook with
+    Scala in it takes the classic API; its R in ``Rscript``, where the cluster has it. The notebooks that ``%run`` and
     ``dbutils.notebook.run`` name in plain text go along. What it hands to ``dbutils.notebook.exit`` is the job's result.
 
     :param path: the file, absolute, on the machine that submits it; or

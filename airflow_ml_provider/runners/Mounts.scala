@@ -8,6 +8,8 @@ import java.util.concurrent.{CompletableFuture, ConcurrentHashMap}
 import scala.annotation.tailrec
 import scala.jdk.CollectionConverters._
 
+import com.fasterxml.jackson.databind.{JsonNode, ObjectMapper}
+import com.fasterxml.jackson.module.scala.DefaultScalaModule
 import org.apache.hadoop.conf.{Configurable, Configuration}
 import org.apache.hadoop.fs._
 import org.apache.hadoop.fs.Options.{ChecksumOpt, Rename}
@@ -18,8 +20,10 @@ import org.apache.hadoop.mapreduce.{JobContext, OutputCommitter, TaskAttemptCont
 import org.apache.hadoop.mapreduce.lib.output.{PathOutputCommitter, PathOutputCommitterFactory}
 import org.apache.hadoop.security.AccessControlException
 import org.apache.hadoop.util.Progressable
+import org.apache.spark.SparkEnv
 import org.apache.spark.internal.io.FileCommitProtocol.TaskCommitMessage
 import org.apache.spark.internal.io.FileNameSpec
+import org.apache.spark.sql.api.java.UDF1
 import org.apache.spark.sql.execution.datasources.SQLHadoopMapReduceCommitProtocol
 import org.apache.spark.util.SerializableConfiguration
 
@@ -297,5 +301,58 @@ class FinishedFilter extends PathFilter with Configurable with Serializable {
 
   override def accept(file: Path): Boolean = !MountCommitProtocol.isMounted(file) || Unfinished.jobOf(file).forall { job =>
     !unfinished.computeIfAbsent(Unfinished.table(file.getParent), Unfinished.jobs(_, getConf)).contains(job)
+  }
+}
+
+/** One command of `dbutils.fs`, for programs that have no JVM at hand: a function of SQL that is asked, and answers, in JSON.
+  *
+  * What goes wrong is an answer too: a task that failed would be tried again, and the command done twice.
+  */
+class FileCommand extends UDF1[String, String] {
+  override def call(asked: String): String = FileCommand.Json.writeValueAsString(
+    try Map("value" -> FileCommand.run(FileCommand.Json.readTree(asked)))
+    catch { case error: IOException => Map("error" -> error.getClass.getSimpleName, "message" -> String.valueOf(error.getMessage)) }
+  )
+}
+
+object FileCommand {
+  private val Json = new ObjectMapper().registerModule(DefaultScalaModule)
+  private val Hadoop = "spark.hadoop."
+
+  private def run(asked: JsonNode): Any = {
+    val conf = new Configuration
+    SparkEnv.get.conf.getAll.foreach { case (key, value) => if (key.startsWith(Hadoop)) conf.set(key.stripPrefix(Hadoop), value) }
+    val path = new Path(asked.get("path").textValue)
+    val fs = path.getFileSystem(conf)
+    asked.get("command").textValue match {
+      case "ls" => fs.listStatus(path).map(entry)
+      case "head" => head(fs, path, asked.get("size").intValue)
+      case "put" => put(fs, path, asked.get("data").binaryValue, asked.get("overwrite").booleanValue)
+      case "mkdirs" => fs.mkdirs(path)
+      case "rm" => fs.delete(path, asked.get("recurse").booleanValue)
+      case "cp" =>
+        if (fs.getFileStatus(path).isDirectory && !asked.get("recurse").booleanValue) throw new PathIsDirectoryException(path.toString)
+        val to = new Path(asked.get("to").textValue)
+        FileUtil.copy(fs, path, to.getFileSystem(conf), to, false, conf)
+    }
+  }
+
+  private def entry(status: FileStatus): Map[String, Any] = {
+    val slash = if (status.isDirectory) "/" else ""
+    val (path, name) = (s"${status.getPath}$slash", s"${status.getPath.getName}$slash")
+    Map("path" -> path, "name" -> name, "size" -> status.getLen, "modificationTime" -> status.getModificationTime)
+  }
+
+  private def head(fs: FileSystem, path: Path, size: Int): Array[Byte] = {
+    val stream = fs.open(path)
+    try stream.readNBytes(size)
+    finally stream.close()
+  }
+
+  private def put(fs: FileSystem, path: Path, data: Array[Byte], overwrite: Boolean): Boolean = {
+    val stream = fs.create(path, overwrite)
+    try stream.write(data)
+    finally stream.close()
+    true
   }
 }

@@ -19,6 +19,7 @@ from airflow_ml_provider.operators.notebooks import page_of, with_text
 from airflow_ml_provider.runners.notebook.cells import Cell
 from airflow_ml_provider.runners.notebook.document import Ran, to_ipynb
 
+HEAD = "# Databricks notebook source\n"
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and its database use what they deprecate
 
 
@@ -49,7 +50,8 @@ def runs(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         ran = Ran(
             Cell("python", source, source), [{"output_type": "stream", "name": "stdout", "text": f"did {source}\n"}], "ok", 0.1
         )
-        files = {name: {"name": f"{name}.py", "text": source}, "../lib/setup": {"name": "setup.py", "text": "z = 1"}}
+        texts = {name: source, "../lib/setup": "z = 1"}
+        files = {key: {"name": f"{Path(key).name}.py", "text": f"{HEAD}{text}"} for key, text in texts.items()}
         hook.client.log_text(run.run_id, to_ipynb([ran], language="python", facts={}), f"notebook/{name}.ipynb")
         hook.client.log_text(run.run_id, json.dumps({"notebook": name, "files": files}), "notebook/source.json")
         hook.client.log_metric(run.run_id, "auc", 0.75)
@@ -72,8 +74,8 @@ def test_log_show_diff_and_restore(runs: list[str], tmp_path: Path, capsys: pyte
     assert main(["notebook", "diff", runs[0], runs[0]]) == 0
     assert main(["notebook", "restore", runs[0], str(tmp_path / "old")]) == 0
     restored = Path(capsys.readouterr().out.strip())
-    assert restored.read_text() == "x = 1"
-    assert (restored.parent / "../lib/setup.py").read_text() == "z = 1"
+    assert restored.read_text() == f"{HEAD}x = 1"
+    assert (restored.parent / "../lib/setup.py").read_text() == f"{HEAD}z = 1"
 
 
 def test_a_task_runs_the_text_of_an_earlier_run(runs: list[str], service: Any, run: Any, tmp_path: Path, log: Any) -> None:

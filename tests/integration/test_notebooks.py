@@ -172,7 +172,6 @@ CONSTRUCTS: dict[str, tuple[str, dict[str, Any], Any]] = {
 }
 FAILURES = {
     "a failing cell": (f"x = 1\n{CELL}# DBTITLE 1,Divide\nx / 0", ["cell 2 (Divide) failed:\n    x / 0\nZeroDivisionError"]),
-    "scala": (f"{MAGIC}%scala\n{MAGIC}val x = 1", ["cell 1 failed", "%scala"]),
     "a utility that is not there": ("dbutils.credentials.showRoles()", ["dbutils.credentials: is not there"]),
     "no such widget": ('dbutils.widgets.get("day")', ["no widget or parameter is named 'day'"]),
     "no such secret": ('dbutils.secrets.get("a", "b")', ["no secret is named 'a/b'", "variable:"]),
@@ -337,31 +336,43 @@ def test_jupyter_sql_and_exported_notebooks(cluster: MountedCluster, tmp_path: P
 
 
 IN_A_STORE = """\
-folder = "dbfs:/mnt/store/notebook"
+folder = f"dbfs:/mnt/store/{type(spark).__module__}"
 spark.createDataFrame([("one",), ("two",)], "line string").repartition(1).write.mode("overwrite").text(f"{folder}/in")
 found = sorted(f.name for f in dbutils.fs.ls(f"{folder}/in") if f.name.startswith("part-"))
 head = dbutils.fs.head(f"{folder}/in/{found[0]}", 3)
-"""
-CLASSIC = """\
 dbutils.fs.mkdirs(f"{folder}/new")
-dbutils.fs.put(f"{folder}/new/a.txt", "text", True)
+dbutils.fs.put(f"{folder}/new/a b.txt", "té" + "xt" * 40_000, True)
 dbutils.fs.cp(f"{folder}/new", f"{folder}/copy", recurse=True)
-dbutils.fs.mv(f"{folder}/copy/a.txt", f"{folder}/b.txt")
+dbutils.fs.mv(f"{folder}/copy/a b.txt", f"{folder}/b.txt")
 dbutils.fs.rm(f"{folder}/new", True)
+import os
+dbutils.fs.cp(f"{folder}/b.txt", f"file:{os.getcwd()}/down.txt")
+dbutils.fs.cp(f"file:{os.getcwd()}/down.txt", f"{folder}/c.txt")
 names = [(f.name, f.isDir()) for f in dbutils.fs.ls(folder)]
-total = sc.parallelize([1, 2, 3]).map(lambda n: n * 2).sum()
-dbutils.notebook.exit(str([head, names, dbutils.fs.head(f"{folder}/b.txt"), total]))
+sizes = [f.size for f in dbutils.fs.ls(f"{folder}/c.txt")]
 """
+NOT_DONE = {
+    "FileNotFoundError": 'dbutils.fs.ls(f"{folder}/none")',
+    "FileExistsError": 'dbutils.fs.put(f"{folder}/b.txt", "again")',
+    "IsADirectoryError": 'dbutils.fs.cp(f"{folder}/in", f"{folder}/in2")',
+    "PermissionError": 'dbutils.fs.rm(folder.replace("store", "kept"), True)',
+}
+EXIT = 'dbutils.notebook.exit(str([head, names, sizes, len(dbutils.fs.head(f"{folder}/c.txt", 100_000)), %s]))'
 
 
 @pytest.mark.soak
 def test_files_of_an_object_store(spark_root: Path, seaweedfs: S3Server) -> None:
-    store = Mount("store", f"s3://{seaweedfs.make('notebooks')}/lake", "store")
-    with mounted_cluster(spark_root, {store: credentials(seaweedfs.connection)}) as cluster:
-        texts = (f"{HEAD}{IN_A_STORE}dbutils.notebook.exit(head)", f"{HEAD}{IN_A_STORE}dbutils.fs.rm(folder, True)")
-        reads, refused = (Started(cluster, Notebook(source=text)).ended() for text in texts)
-        assert reads.result == {"exit": "one", "task_values": {}}, reads
-        assert "dbutils.fs.rm: dbfs:/mnt/store/notebook under Spark Connect" in refused.message
-        classic = Started(cluster, Notebook(source=HEAD + IN_A_STORE + CLASSIC, api="classic")).ended()
-        assert isinstance(classic.result, dict), classic
-        assert classic.result["exit"] == "['one', [('b.txt', False), ('copy/', True), ('in/', True)], 'text', 12]"
+    source = f"s3://{seaweedfs.make('notebooks')}/lake"
+    mounts = [Mount("store", source, "store"), Mount("kept", source, "store", read_only=True)]
+    with mounted_cluster(spark_root, dict.fromkeys(mounts, credentials(seaweedfs.connection))) as cluster:
+        tried = "".join(
+            f"try:\n    {line}\nexcept {kind}:\n    pass\nelse:\n    raise AssertionError({kind!r})\n"
+            for kind, line in NOT_DONE.items()
+        )
+        total = "sc.parallelize([1, 2, 3]).map(lambda n: n * 2).sum()"
+        connect = Started(cluster, Notebook(source=HEAD + IN_A_STORE + tried + EXIT % 12)).ended()
+        classic = Started(cluster, Notebook(source=HEAD + IN_A_STORE + EXIT % total, api="classic")).ended()
+        for status in (connect, classic):
+            assert isinstance(status.result, dict), status
+            names = "[('b.txt', False), ('c.txt', False), ('copy/', True), ('in/', True)]"
+            assert status.result["exit"] == f"['one', {names}, [80003], 80002, 12]"

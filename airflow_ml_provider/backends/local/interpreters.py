@@ -5,17 +5,27 @@ from __future__ import annotations
 import shutil
 
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.notebooks import kernel_of
+from airflow_ml_provider.core.notebooks import kernel_of, languages_of
 from airflow_ml_provider.core.spec import JobSpec, Notebook, RScript
 
 
 def refuse_missing(spec: JobSpec) -> None:
     """:class:`SpecError` when nothing here runs the program. What libraries or another Python may bring is left to the job."""
     program = spec.program
-    if isinstance(program, RScript) and shutil.which("Rscript") is None:
-        raise SpecError("JobSpec.program: got an RScript: this machine has no Rscript: install R (Debian: r-base-core)")
-    if isinstance(program, Notebook) and not spec.libraries and not spec.native and (kernel := kernel_of(program)):
-        _refuse_kernel(kernel)
+    if isinstance(program, RScript):
+        _refuse_r("an RScript")
+    if not isinstance(program, Notebook):
+        return
+    if kernel := kernel_of(program):
+        if not spec.libraries and not spec.native:
+            _refuse_kernel(kernel)
+    elif "r" in languages_of(program):
+        _refuse_r("a Notebook with cells in R")
+
+
+def _refuse_r(what: str) -> None:
+    if shutil.which("Rscript") is None:
+        raise SpecError(f"JobSpec.program: got {what}: this machine has no Rscript: install R (Debian: r-base-core)")
 
 
 def _refuse_kernel(kernel: str) -> None:

@@ -74,8 +74,8 @@ def includes(notebook: NotebookText) -> list[str]:
 
 
 def calls(notebook: NotebookText) -> list[str]:
-    """The notebooks that it names in ``dbutils.notebook.run`` with a plain string."""
-    texts = [cell.source for cell in notebook.cells if cell.language == "python"]
+    """The notebooks that it names in ``dbutils.notebook.run`` with a plain string, in any language."""
+    texts = [cell.source for cell in notebook.cells if cell.language in ("python", "scala", "r")]
     return list(dict.fromkeys(match[2] for text in texts for match in _CALL.finditer(text)))
 
 

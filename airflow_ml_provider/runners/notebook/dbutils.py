@@ -22,12 +22,14 @@ class Shared:
     :param secrets: by ``scope/key``.
     :param upstream: task values of the tasks before this one, by task.
     :param values: task values that this job sets.
+    :param names: what cells in other languages than Python find, as a program, by language.
     """
 
     spark: Any
     secrets: Mapping[str, str] = field(default_factory=dict)
     upstream: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 class DBUtils:

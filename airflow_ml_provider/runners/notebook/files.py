@@ -1,11 +1,12 @@
-"""``dbutils.fs``: through Hadoop where the driver's JVM is at hand, else on folders, and otherwise what Spark itself can read."""
+"""``dbutils.fs``: through Hadoop where the driver's JVM is at hand, else on folders, and otherwise by the Spark Connect server."""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import shutil
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,13 @@ from .utility import Utility
 
 _LINK = "spark.hadoop.fs.viewfs.mounttable.default.link./mnt/"
 _AS_FOLDER = "/dbfs/"
+_FUNCTION = "airflow_ml_file_command"
+_ERRORS = {
+    "AccessControlException": PermissionError,
+    "FileAlreadyExistsException": FileExistsError,
+    "FileNotFoundException": FileNotFoundError,
+    "PathIsDirectoryException": IsADirectoryError,
+}
 
 
 class FileInfo(NamedTuple):
@@ -81,7 +89,10 @@ class FileSystem(Utility):
 
     def cp(self, from_: str, to: str, recurse: bool = False) -> bool:
         """Copy a file, or with ``recurse`` a folder."""
-        self._on(from_, "cp").copy(self._on(to, "cp"), recurse)
+        source, target = self._on(from_, "cp"), self._on(to, "cp")
+        if isinstance(source, _Folder) and isinstance(target, _Server):
+            source = _Server(self._spark, source.uri)
+        source.copy(target, recurse)
         return True
 
     def mv(self, from_: str, to: str, recurse: bool = False) -> bool:
@@ -103,14 +114,14 @@ class FileSystem(Utility):
 
     unmount = updateMount = mount  # noqa: N815 - Databricks' name
 
-    def _on(self, path: str, command: str) -> _Folder | _Hadoop | _Readable:
+    def _on(self, path: str, command: str) -> _Folder | _Hadoop | _Server:
         uri = _with_scheme(path)
         _is_in_a_mount(uri, command, self._spark)
         if (jvm := getattr(self._spark, "_jvm", None)) is not None:
             return _Hadoop(self._spark, jvm, uri)
         if local := _local_path(uri, self._spark):
             return _Folder(uri, local)
-        return _Readable(self._spark, uri, command)
+        return _Server(self._spark, uri)
 
 
 class _Folder:
@@ -149,8 +160,6 @@ class _Folder:
         return True
 
     def copy(self, target: Any, recurse: bool) -> None:
-        if not isinstance(target, _Folder):
-            raise Missing(f"dbutils.fs.cp: from {self.uri} to {target.uri} under Spark Connect: {_CLASSIC}")
         if self.path.is_dir():
             if not recurse:
                 raise IsADirectoryError(f"{self.uri}: is a folder: take recurse=True")
@@ -215,47 +224,40 @@ class _Hadoop:
         return FileInfo(f"{path}{slash}", path.getName() + slash, int(status.getLen()), int(status.getModificationTime()))
 
 
-_CLASSIC = 'declare the notebook with api="classic", or read and write the place with Spark'
+class _Server:
+    """A place that only the Spark Connect server opens: it runs each command, by the class of ours that clusters with mounts have."""
 
-
-class _Readable:
-    """A place that only the Spark Connect server opens: its files can be listed and read."""
-
-    def __init__(self, spark: Any, uri: str, command: str) -> None:
+    def __init__(self, spark: Any, uri: str) -> None:
         self.uri = uri
         self._spark = spark
-        self._command = command
 
     def ls(self) -> list[FileInfo]:
-        rows = self._files(recurse=True).select("path", "length", "modificationTime").collect()
-        base = self.uri.rstrip("/").partition(":")[2]
-        found: dict[str, FileInfo] = {}
-        for path, length, modified in rows:
-            below = unquote(str(path)).partition(base)[2].lstrip("/")
-            name, slash, _ = below.partition("/")
-            info = FileInfo(
-                f"{self.uri.rstrip('/')}/{name}{slash}", name + slash, 0 if slash else length, _milliseconds(modified)
-            )
-            found.setdefault(info.name, info)
-        return list(found.values())
+        return [FileInfo(**entry) for entry in self._ask("ls")]
 
     def head(self, size: int) -> bytes:
-        row = self._files().selectExpr(f"substring(content, 1, {int(size)}) AS head").first()
-        if row is None:
-            raise FileNotFoundError(self.uri)
-        return bytes(row["head"])
+        return base64.b64decode(self._ask("head", size=size))
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise Missing(f"dbutils.fs.{self._command}: {self.uri} under Spark Connect: {_CLASSIC}")
+    def put(self, data: bytes, overwrite: bool) -> None:
+        self._ask("put", data=base64.b64encode(data).decode(), overwrite=overwrite)
 
-    def _files(self, *, recurse: bool = False) -> Any:
-        return self._spark.read.format("binaryFile").option("recursiveFileLookup", recurse).load(self.uri)
+    def mkdirs(self) -> None:
+        self._ask("mkdirs")
 
+    def rm(self, recurse: bool) -> bool:
+        return bool(self._ask("rm", recurse=recurse))
 
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+    def copy(self, target: Any, recurse: bool) -> None:
+        self._ask("cp", to=target.uri, recurse=recurse)
+
+    def _ask(self, command: str, **more: Any) -> Any:
+        """The answer. What is asked goes as a row, not into the plan, which the Spark UI shows."""
+        asked = json.dumps({"command": command, "path": self.uri, **more})
+        self._spark.udf.registerJavaFunction(_FUNCTION, "airflow_ml_provider.FileCommand", "string")
+        row = self._spark.createDataFrame([(asked,)], "asked string").selectExpr(f"{_FUNCTION}(asked)").first()
+        answer = json.loads(row[0])
+        if "error" in answer:
+            raise _ERRORS.get(answer["error"], OSError)(f"dbutils.fs.{command}: {answer['message']}")
+        return answer["value"]
 
 
 def _with_scheme(path: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import sql
 from .cells import run_target
 from .errors import Missing
+from .interpreters import NAMES
 from .outputs import bundle_of, table_bundle
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _PACKAGES = "notebook-packages"
 _GOES_ON = "\\\n"
 _LINE = re.compile(r"^([^\S\n]*)([%!](?:\\\n|[^\n])*)$", re.MULTILINE)
 _QUIET = ("matplotlib", "load_ext", "reload_ext", "autoreload", "config")
-_NO_INTERPRETER = "a notebook's session is Python's: move the cell to a program of its own"
 
 
 def run_sql(session: Session, text: str) -> None:
@@ -148,10 +148,8 @@ CELLS: dict[str, Callable[[Any, str], None]] = {
 
 def run_cell(session: Session, language: str, text: str) -> None:
     """Run a cell; :class:`Missing` names a magic that is not there."""
-    if language in ("scala", "r"):
-        raise Missing(f"%{language}: {_NO_INTERPRETER}")
     if language not in CELLS:
-        raise Missing(f"%{language}: no such magic: a cell takes {', '.join(f'%{name}' for name in CELLS)}")
+        raise Missing(f"%{language}: no such magic: a cell takes {', '.join(f'%{name}' for name in sorted({*CELLS, *NAMES}))}")
     CELLS[language](session, text)
 
 

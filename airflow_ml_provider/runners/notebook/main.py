@@ -24,6 +24,7 @@ from .errors import CellFailed, Missing
 from .kernel import KernelCellFailed, needs_kernel, run_in_kernel
 from .outputs import Recorder, captured, log_stream
 from .redaction import Redactor
+from .scala import CLASSES
 from .session import Library, Session, failure, with_parameters
 
 ARTIFACTS = "notebook"
@@ -34,14 +35,14 @@ def main(request: Mapping[str, Any]) -> None:
     """Run the notebook that a request names. :class:`SystemExit` with the failing cell when it fails.
 
     :param request: ``notebook`` (its path among ``files``), ``files`` (``{"name": …, "text": …}`` by path), ``parameters``,
-        ``kernel``, ``folder`` (where modules beside the notebook are).
+        ``kernel``, ``folder`` (where modules beside the notebook are), ``names`` (by language what its cells find).
     """
     secrets = json.loads(os.environ.pop("AIRFLOW_ML_SECRETS", "{}"))
     upstream = json.loads(os.environ.pop("AIRFLOW_ML_TASK_VALUES", "{}"))
     redactor = Redactor(secrets.values())
     _see(request.get("folder"))
     library = Library(request["files"])
-    shared = Shared(None, secrets, upstream)
+    shared = Shared(None, secrets, upstream, names=request["names"])
     with log_stream() as log:
         job = _Job(request, library, shared, redactor, log)
         problem, handed_back = job.run()
@@ -79,7 +80,12 @@ class _Job:
     def _here(self) -> str | None:
         from pyspark.sql import SparkSession
 
-        self.shared.spark = SparkSession.builder.getOrCreate()
+        builder = SparkSession.builder
+        if "scala" in self.shared.names:
+            classes = Path("scala-classes").absolute()
+            classes.mkdir(mode=0o700)
+            builder = builder.config(CLASSES, str(classes))
+        self.shared.spark = builder.getOrCreate()
         module = types.ModuleType("__main__")
         sys.modules["__main__"] = module  # functions that go to executors are pickled whole, as from a script
         session = Session(

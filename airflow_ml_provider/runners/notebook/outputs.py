@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import html
 import io
 import os
@@ -159,6 +160,21 @@ def _copy(read: int, recorder: Recorder, name: str) -> None:
     with os.fdopen(read, "r", encoding="utf-8", errors="replace") as stream:
         for line in stream:
             recorder.text(name, line)
+
+
+def show_until(mark: str, stream: Any, recorder: Recorder, there: threading.Event) -> None:
+    """Show what a process writes; each mark in it, whose first character nothing else has, sets ``there``, and so does its end."""
+    decoder, held = codecs.getincrementaldecoder("utf-8")("replace"), ""
+    while data := stream.read1():
+        *whole, held = (held + decoder.decode(data)).split(mark)
+        for text in whole:
+            recorder.text("stdout", text)
+            there.set()
+        if mark[0] not in held:
+            recorder.text("stdout", held)
+            held = ""
+    recorder.text("stdout", held)
+    there.set()
 
 
 def bundle_of(value: Any, recorder: Recorder) -> dict[str, Any]:

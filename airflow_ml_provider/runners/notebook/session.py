@@ -18,6 +18,7 @@ from .cells import Cell, NotebookText, read
 from .dbutils import DBUtils, Shared
 from .document import Ran
 from .errors import CellFailed, Missing, NotebookExit, Unavailable
+from .interpreters import NAMES, interpreter
 from .magics import python_of, run_cell, run_line
 from .outputs import Recorder, bundle_of, show_figures
 
@@ -68,6 +69,7 @@ class Session:
     depth: int = 0
     child: bool = False
     ran: list[Ran] = field(default_factory=list)
+    interpreters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.notebook = self.library.read(self.path)
@@ -84,6 +86,13 @@ class Session:
         """Run every cell; what the notebook hands to ``exit``, or None. :class:`CellFailed` for the cell that fails."""
         cells = with_parameters(self.notebook, self.parameters)
         self.ran = [Ran(cell) for cell in cells]
+        try:
+            return self._run_all()
+        finally:
+            for one in self.interpreters.values():
+                one.close()
+
+    def _run_all(self) -> str | None:
         for number, ran in enumerate(self.ran, 1):
             if self.deadline and time.monotonic() > self.deadline:
                 raise CellFailed(f"{self.path}: its time was over before cell {number}")
@@ -151,9 +160,17 @@ class Session:
         label = f"<{self.path} cell {number}>"
         if cell.language == "python":
             self.run_python(cell.source, label)
+        elif cell.language in NAMES:
+            self._interpreter(cell.language).run(cell.source)
         else:
             run_cell(self, cell.language, cell.source)
         show_figures(self.recorder)
+
+    def _interpreter(self, language: str) -> Any:
+        """The language's interpreter, started by its first cell."""
+        if language not in self.interpreters:
+            self.interpreters[language] = interpreter(language)(self, self.shared.names[language])
+        return self.interpreters[language]
 
     def _run_child(self, path: str, timeout: int, arguments: Mapping[str, str]) -> str:
         found = self.library.find(self.path, path)

@@ -141,6 +141,6 @@ def test_calls_by_a_plain_string_are_found() -> None:
 def test_wrong_fields_are_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="Notebook.secrets"):
         Notebook(source=SOURCE, secrets={"a/b": "plain text"})
-    (tmp_path / "n.scala").write_text("// Databricks notebook source\nval x = 1")
-    with pytest.raises(SpecError, match="no scala interpreter"):
+    (tmp_path / "n.scala").write_text("val x = 1")
+    with pytest.raises(SpecError, match="'// Databricks notebook source' as its first line, or run it as a program"):
         notebook_code(Notebook(path=str(tmp_path / "n.scala")))
