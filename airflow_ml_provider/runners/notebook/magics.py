@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,12 +79,31 @@ def run_files(session: Session, text: str) -> None:
         print(result)
 
 
-def run_pip(_: Session, text: str) -> None:
+def run_pip(session: Session, text: str) -> None:
     """``%pip``: installs into a folder of this job, so that neither other jobs nor the machine's own Python change."""
     for line in text.splitlines():
         words = [os.path.expandvars(word) for word in shlex.split(line.strip().removeprefix("%pip"), comments=True)]
         if words:
             _pip(words)
+        if words[:1] == ["install"]:
+            _ship(session.spark, Path.cwd() / _PACKAGES)
+
+
+def _ship(spark: Any, folder: Path) -> None:
+    """Let executors see what is installed. They take an archive, from which Python imports nothing that is compiled."""
+    if compiled := next(folder.rglob("*.so"), None):
+        print(f"Executors do not see what %pip installs: {compiled.name} is compiled: give the job libraries=[…]")
+        return
+    archive = shutil.make_archive(f"{_PACKAGES}-{time.time_ns()}", "zip", folder)
+    if is_connect(spark):
+        spark.addArtifacts(archive, pyfile=True)
+    else:
+        spark.sparkContext.addPyFile(archive)
+
+
+def is_connect(spark: Any) -> bool:
+    """Whether there is no JVM beside this session."""
+    return ".connect." in type(spark).__module__
 
 
 def _pip(words: list[str]) -> None:

@@ -19,7 +19,7 @@ from .dbutils import DBUtils, Shared
 from .document import Ran
 from .errors import CellFailed, Missing, NotebookExit, Unavailable
 from .interpreters import NAMES, interpreter
-from .magics import python_of, run_cell, run_line
+from .magics import is_connect, python_of, run_cell, run_line
 from .outputs import Recorder, bundle_of, show_figures
 
 _CLASSIC = 'there is no SparkContext under Spark Connect: declare the notebook with api="classic"'
@@ -183,7 +183,7 @@ class Session:
 
     def _names(self) -> dict[str, Any]:
         """What every notebook finds without an import."""
-        context = None if _is_connect(self.spark) else self.spark.sparkContext
+        context = None if is_connect(self.spark) else self.spark.sparkContext
         type(self.spark.range(0)).display = lambda table, *_, **__: self._display(table)
         return {
             "spark": self.spark,
@@ -233,7 +233,3 @@ def _trace(error: BaseException) -> list[str]:
     while trace is not None and not _CELL.match(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     return traceback.format_exception(type(error), error, trace, chain=False)
-
-
-def _is_connect(spark: Any) -> bool:
-    return ".connect." in type(spark).__module__
