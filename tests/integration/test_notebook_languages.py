@@ -30,7 +30,9 @@ object Flight { def late(minutes: Int): Flight = Flight("late", minutes) }
 val factor = dbutils.widgets.get("factor").toInt
 val flights = Seq(Flight("UA", 5), Flight.late(7)).toDS()
 val scaled = flights.map(flight => flight.minutes * factor)
-println(s"rows ${scaled.count}")
+val seen = sc.collectionAccumulator[Flight]("seen")
+flights.rdd.foreach(flight => seen.add(flight))
+println(s"rows ${scaled.count} seen ${seen.value.size}")
 display(flights.select($"carrier", upper($"carrier").as("big")))
 
 // COMMAND ----------
@@ -144,7 +146,9 @@ def test_a_notebook_in_scala_and_one_in_r(cluster: MountedCluster, tmp_path: Pat
     status = scala.ended()
     assert status.result == {"exit": "37 5 child4 scala.txt8 true", "task_values": {}}, status.message
     shown = scala.kept()[".html"]
-    assert "rows 2" in shown and "<td>LATE</td>" in shown and "defined class Flight" not in shown and "after the end" in shown
+    assert (
+        "rows 2 seen 2" in shown and "<td>LATE</td>" in shown and "defined class Flight" not in shown and "after the end" in shown
+    )
     assert CANARY not in shown + cluster.log(scala.id) + scala.kept()[".ipynb"]
     status = r.ended()
     assert status.result == {"exit": "3.93 TRUE TRUE child2 from 8", "task_values": {"rows": [1, True, "three"]}}, status.message

@@ -1,8 +1,8 @@
-// What every Scala cell of a notebook finds without an import.
+// What every Scala cell of a notebook finds without an import. Executors run it too: there nothing of it may be looked for.
 
-@transient val spark = org.apache.spark.sql.SparkSession.active
-@transient val sc = spark.sparkContext
-@transient val sqlContext = spark.sqlContext
+@transient lazy val spark = org.apache.spark.sql.SparkSession.active
+@transient lazy val sc = spark.sparkContext
+@transient lazy val sqlContext = spark.sqlContext
 import spark.implicits._
 import spark.sql
 import org.apache.spark.sql.functions._

@@ -32,6 +32,7 @@ class Scala(Interpreter):
     _starting: ClassVar[Any] = threading.Lock()
     _numbers: ClassVar[Any] = itertools.count()
     _output: ClassVar[Output | None] = None
+    _loader: ClassVar[Any] = None
 
     def __init__(self, session: Session, names: str) -> None:
         super().__init__(session, names)
@@ -69,13 +70,17 @@ class Scala(Interpreter):
         jvm, shell = self._jvm, self._jvm.scala.tools.nsc.interpreter.shell
         paths = [jvm.java.lang.System.getProperty(name) or "" for name in ("java.class.path", "spark.jars")]
         places = [place.removeprefix("file://").removeprefix("file:") for place in [paths[0], *paths[1].split(",")] if place]
-        options = ["-Yrepl-class-based", "-Yrangepos", "-nowarn", "-Yrepl-outdir", context.getConf().get(CLASSES)]
+        folder = context.getConf().get(CLASSES)
+        options = ["-Yrepl-class-based", "-Yrangepos", "-nowarn", "-Yrepl-outdir", folder]
         settings = jvm.scala.tools.nsc.Settings()
         words = jvm.scala.jdk.javaapi.CollectionConverters.asScala([*options, "-classpath", ":".join(places)])
         settings.processArguments(words.toList(), True)
         writer = jvm.java.io.PrintWriter(self._said, True)
         reporter = shell.ReplReporterImpl(_module(shell, "ShellConfig").apply(settings), settings, writer)
-        made = jvm.scala.tools.nsc.interpreter.IMain(settings, reporter)
+        if Scala._loader is None:
+            Scala._loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
+            Scala._loader.addURL(jvm.java.io.File(folder).toURI().toURL())  # Spark's threads read what comes from executors
+        made = jvm.scala.tools.nsc.interpreter.IMain(settings, jvm.scala.Some(Scala._loader), settings, reporter)
         getattr(made.naming(), "scala$tools$nsc$interpreter$Naming$$_freshLineId_$eq")(next(Scala._numbers) * _LINES)
         return made
 
@@ -95,20 +100,15 @@ class Scala(Interpreter):
             raise RuntimeError(self._heard() or "the cell is not complete: a bracket or a quote is not closed")
 
     def _parts(self, source: str) -> Sequence[str]:
-        """The cell, cut after each run of classes and objects: Spark makes instances of those that are there before a statement runs."""
+        """The cell, cut where classes and objects begin and end: executors run what stands beside a class to have one of its own."""
         parsed = self._interpreter.parse(source)
         self._heard()
         if not parsed.isRight():
             return [source]
-        trees = parsed.toOption().get()._1()
-        ends, last = [0], None
-        for at in range(trees.size()):
-            tree = trees.apply(at)
-            kind, end = tree.getClass().getSimpleName(), tree.pos().end()
-            if last is not None and kind not in (*_DEFINITIONS, "Import"):
-                ends.append(last)
-            last = end if kind in _DEFINITIONS else last if kind == "Import" else None
-        return [source[start:end] for start, end in zip(ends, [*ends[1:], len(source)], strict=True)]
+        found = parsed.toOption().get()._1()
+        trees = [found.apply(at) for at in range(found.size())]
+        places = [(tree.getClass().getSimpleName(), tree.pos().start(), tree.pos().end()) for tree in trees]
+        return parts(source, [(kind in _DEFINITIONS, start, end) for kind, start, end in places if kind != "Import"])
 
     def _heard(self) -> str:
         """What the interpreter itself said since the last call."""
@@ -116,6 +116,19 @@ class Scala(Interpreter):
         text = str(buffer.toString())
         buffer.setLength(0)
         return text
+
+
+def parts(source: str, statements: Sequence[tuple[bool, int, int]]) -> list[str]:
+    """Cut a source between statements of two kinds, at the end of a line where there is one.
+
+    :param statements: whether it is of the first kind, and where it begins and ends.
+    """
+    cuts = [0]
+    for (kind, _, end), (next_kind, start, _) in itertools.pairwise(statements):
+        if kind != next_kind:
+            line = source.find("\n", end)
+            cuts.append(line if 0 <= line < start else end)
+    return [source[at:to] for at, to in itertools.pairwise([*cuts, len(source)])]
 
 
 class Output:

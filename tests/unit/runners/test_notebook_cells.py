@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from airflow_ml_provider.core.spec import Notebook
 from airflow_ml_provider.runners.notebook import sql
 from airflow_ml_provider.runners.notebook.cells import UnreadableNotebook, calls, includes, read, run_target
 from airflow_ml_provider.runners.notebook.magics import python_of
+from airflow_ml_provider.runners.notebook.scala import parts
 from airflow_ml_provider.runners.notebook.session import with_parameters
 
 SOURCE = """\
@@ -144,3 +146,19 @@ def test_wrong_fields_are_named(tmp_path: Path) -> None:
     (tmp_path / "n.scala").write_text("val x = 1")
     with pytest.raises(SpecError, match="'// Databricks notebook source' as its first line, or run it as a program"):
         notebook_code(Notebook(path=str(tmp_path / "n.scala")))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("val a = 1\nval b = 2", ["val a = 1\nval b = 2"]),
+        ("val a = (1)\ncase class P(x: Int)\nobject P\nP(a)", ["val a = (1)", "\ncase class P(x: Int)\nobject P", "\nP(a)"]),
+        ("case class P(x: Int); P(1)", ["case class P(x: Int)", "; P(1)"]),
+        ("", [""]),
+    ],
+)
+def test_scala_is_cut_where_classes_begin_and_end(source: str, expected: list[str]) -> None:
+    statements = [
+        (match[0].startswith(("case", "object")), match.start(), match.end()) for match in re.finditer(r"[^\n;\s][^\n;]*", source)
+    ]
+    assert parts(source, statements) == expected
