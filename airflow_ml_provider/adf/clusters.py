@@ -46,11 +46,15 @@ class Wanted:
     :param fields: of its :class:`~airflow_ml_provider.core.spec.ClusterSpec`.
     :param service: the linked service or pool, whose name may be the id of a connection; empty without one.
     :param shared: the cluster outlives the activity, and serves others of the same service until it was idle for too long.
+    :param share: what tells a shared cluster from others, where that is not the service.
+    :param of_run: a shared cluster serves one run of the pipeline, which ends it.
     """
 
     fields: Fields
     service: str = ""
     shared: bool = False
+    share: str = ""
+    of_run: bool = False
 
 
 def cluster(activity: Activity, factory: Factory, near: PurePath | None = None) -> Wanted:
@@ -58,6 +62,9 @@ def cluster(activity: Activity, factory: Factory, near: PurePath | None = None) 
 
     :raises SpecError: a setting has no meaning here, is an expression, or is no number.
     """
+    if task := activity.task:
+        shared = bool(task.share)
+        return Wanted(dict(task.cluster), task.service, shared, task.share, of_run=shared and not task.lasting)
     if activity.type.casefold() in _SYNAPSE:
         return _of_pool(activity, factory, near)
     reference = activity.linked_service
@@ -69,7 +76,7 @@ def cluster(activity: Activity, factory: Factory, near: PurePath | None = None) 
         return _on_demand(service)
     if kind == "hdinsight" or _is_there_already(service):
         return Wanted({"name": name_of(service.name)}, service.name, shared=True)
-    return Wanted(_job_cluster(service), service.name)
+    return Wanted(_job_cluster(service.type_properties, f"linked service {service.name!r}"), service.name)
 
 
 def name_of(service: str) -> str:
@@ -81,9 +88,50 @@ def _is_there_already(service: Resource) -> bool:
     return "existingClusterId" in service.type_properties
 
 
-def _job_cluster(service: Resource) -> Fields:
+def databricks_fields(new: Mapping[str, Json], where: str) -> Fields:
+    """``new_cluster`` of Databricks' Jobs API.
+
+    :raises SpecError: a field has no meaning here.
+    """
+    asked = {name: value for name, value in new.items() if value not in (None, [], {}, "")}
+    if unknown := sorted(asked.keys() - _NEW.keys() - _LEFT - {"autoscale", "is_single_node"}):
+        raise SpecError(
+            f"{where}: {unknown[0]}: does not run here: take it out, or give the cluster's fields in adf_dags(clusters=…)"
+        )
+    if "{{" in str(asked):
+        raise SpecError(f"{where}: got a reference in {{{{…}}}}: takes values: hand secrets on by a connection")
+    scale = asked.pop("autoscale", None)
+    if scale is not None and not isinstance(scale, Mapping):
+        raise SpecError(f"{where}: autoscale: got {type(scale).__name__}: takes an object")
+    if scale:
+        asked["num_workers"] = f"{scale.get('min_workers')}:{scale.get('max_workers')}"
+    if asked.pop("is_single_node", None):
+        asked["num_workers"] = 0
+    return _job_cluster({_NEW[name]: value for name, value in asked.items() if name in _NEW}, where)
+
+
+_NEW = {
+    "num_workers": "newClusterNumOfWorker",
+    "node_type_id": "newClusterNodeType",
+    "driver_node_type_id": "newClusterDriverNodeType",
+    "spark_conf": "newClusterSparkConf",
+    "spark_env_vars": "newClusterSparkEnvVars",
+    "custom_tags": "newClusterCustomTags",
+    "init_scripts": "newClusterInitScripts",
+}
+_LEFT = frozenset(
+    [
+        *("spark_version", "runtime_engine", "use_ml_runtime", "kind", "data_security_mode", "single_user_name", "cluster_name"),
+        *("policy_id", "apply_policy_default_values", "instance_pool_id", "driver_instance_pool_id", "cluster_log_conf"),
+        *("azure_attributes", "aws_attributes", "gcp_attributes", "enable_elastic_disk", "enable_local_disk_encryption"),
+        *("ssh_public_keys", "workload_type", "autotermination_minutes"),
+    ]
+)
+"""What is left to the connection: the runtime, policies and pools, the cloud's own settings, sign-in."""
+
+
+def _job_cluster(bag: Mapping[str, Json], where: str) -> Fields:
     """``newCluster*`` of Databricks."""
-    bag, where = service.type_properties, f"linked service {service.name!r}"
     if pick(bag, "newClusterInitScripts"):
         raise SpecError(
             f"{where}: newClusterInitScripts: does not run here: install what it does with libraries, or in the image"

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, TaskGroup, task_group
 
-from airflow_ml_provider.adf import programs
+from airflow_ml_provider.adf import jobs, programs
 from airflow_ml_provider.adf.document import json_files, load
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.events import Blobs, Events
@@ -36,6 +36,7 @@ from airflow_ml_provider.operators.adf.activity import (
     AdfPrepareOperator,
 )
 from airflow_ml_provider.operators.adf.begin import begin_task, upstream
+from airflow_ml_provider.operators.adf.clusters import AdfClusterOperator, AdfEndOfJobOperator
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
 from airflow_ml_provider.operators.adf.stand_ins import StandIns, stand_in
 from airflow_ml_provider.operators.adf.timetable import schedule_fields
@@ -75,7 +76,7 @@ def adf_dags(
     :param path: a Git-mode folder, a pipeline's file or an ARM template; relative to the calling file.
     :param prefix: of the DAGs' ids.
     :param programs_path: the folder of the notebooks and programs that the activities name; by default ``path`` itself.
-    :param clusters: fields of a :class:`~airflow_ml_provider.core.spec.ClusterSpec` by the name of a linked service or a Spark pool,
+    :param clusters: fields of a :class:`~airflow_ml_provider.core.spec.ClusterSpec` by the name of a linked service, a Spark pool or a job's cluster,
         in the place of what the export says of its cluster.
     :param mounts: what every Spark activity's cluster has mounted, as a Databricks workspace has its mounts.
     :param stand_ins: by a connection's id, the mount, or the URI or JSON of a connection, that it is until Airflow has a connection of this id.
@@ -247,6 +248,8 @@ class _Tasks:
             return self._container(activity)
         if kind in REGISTERED:
             return self._hosted(activity, REGISTERED[kind])
+        if kind == "databricksjob":
+            return self._job(activity)
         if kind in programs.SPARK:
             return self._spark(activity)
         place = self.place
@@ -260,7 +263,10 @@ class _Tasks:
         return self.loop is None and bool(inside) and pick(activity.type_properties, "isSequential") is not True
 
     def _id(self, activity: Activity, group: str = "") -> str:
-        name = activity.name if activity.name.casefold() != _END else f"{activity.name}_"
+        name = activity.task.key if activity.task else activity.name
+        return self._free_id(name if name.casefold() != _END else f"{name}_", group)
+
+    def _free_id(self, name: str, group: str) -> str:
         return _free(_slug(name), self.taken.setdefault(group, set()))
 
     def _one_task(self, activity: Activity, refusal: str | None = None) -> tuple[Any, Any]:
@@ -272,7 +278,7 @@ class _Tasks:
         return task, task
 
     def _container(self, activity: Activity) -> tuple[Any, Any]:
-        with TaskGroup(self._id(activity, self._group()), tooltip=activity.description):
+        with TaskGroup(self._id(activity, self._group()), tooltip=activity.description) as group:
             enter = AdfEnterOperator(task_id="enter", **self._common(activity))
             self.place.enters[activity.name] = self._spot(enter)
             ends = self._mapped(activity, enter) if activity.type.casefold() == "foreach" else self._branches(activity, enter)
@@ -280,7 +286,30 @@ class _Tasks:
             self.place.ends[activity.name] = self._spot(end)
             for task in ends or [enter]:
                 task >> end
+            if activity.job:
+                self._end_of_clusters(group)
         return enter, end
+
+    def _job(self, activity: Activity) -> tuple[Any, Any]:
+        """The tasks of a Databricks job, and the end of the clusters that they share."""
+        if activity.job is None:
+            return self._one_task(activity, jobs.refusal(activity, self.place.factory, self.place.pipeline.source))
+        self.place.jobs[activity.name] = activity.branches[0].activities
+        return self._container(activity)
+
+    def _end_of_clusters(self, group: TaskGroup) -> None:
+        """A teardown for each cluster that tasks of a job share in a run. Its makers are no setups: Airflow would fail what follows one
+        that is skipped.
+        """
+        makers: dict[str, list[AdfClusterOperator]] = {}
+        for task in group.iter_tasks():
+            if isinstance(task, AdfClusterOperator) and task.of_run:
+                makers.setdefault(task.share, []).append(task)
+        for share, found in makers.items():
+            end = AdfEndOfJobOperator(task_id=self._free_id(f"end_of_{share}", str(group.group_id)), maker=found[0])
+            for task in [one for maker in found for one in (maker, *maker.downstream_list)]:
+                task >> end
+            end.as_teardown()
 
     def _branches(self, activity: Activity, enter: Any) -> list[Any]:
         before, ends = self.around, []
@@ -326,6 +355,8 @@ class _Tasks:
             output = getattr(result, "task_id", None)
             finish = AdfFinishOperator(task_id="finish", inside=judged, result=output, **self._common(activity))
             self.place.ends[activity.name] = self._spot(finish)
+            if result is not None:
+                self.place.results[activity.name] = self._spot(result)
             for task in inside:
                 if not task.is_teardown and not task.is_setup:
                     task >> finish
@@ -341,7 +372,9 @@ class _Tasks:
     def _common(self, activity: Activity) -> dict[str, Any]:
         batch = {"max_active_tis_per_dagrun": self.batch} if self.batch else {}
         shown = (
-            {"task_display_name": activity.name} if activity.type.casefold() not in ("ifcondition", "switch", "foreach") else {}
+            {"task_display_name": activity.task.key if activity.task else activity.name}
+            if activity.type.casefold() not in ("ifcondition", "switch", "foreach") and not activity.job
+            else {}
         )
         return {"activity": activity, "place": self.place, "around": self.around, "loop": self.loop, **batch, **shown}
 

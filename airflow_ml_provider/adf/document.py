@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from airflow_ml_provider.adf import arm
+from airflow_ml_provider.adf import arm, jobs
 from airflow_ml_provider.adf.errors import DocumentError
 from airflow_ml_provider.adf.graph import Factory, Json, Pipeline, Problem, Resource
 from airflow_ml_provider.adf.lenient import read_json
@@ -64,7 +64,7 @@ def load(path: str | os.PathLike[str], parameters: Mapping[str, Json] | None = N
     given = arm.parameter_files(documents)
     for place, document in documents.items():
         gathered.document(document, place, {**given.get(place.parent, {}), **(parameters or {})})
-    return gathered.factory()
+    return jobs.with_jobs(gathered.factory())
 
 
 def json_files(root: Path) -> list[Path]:
@@ -104,7 +104,10 @@ class Gathered:
             return
         if not arm.is_template(document):
             for one in _listed(document):
-                self._resource(_named(one, source), source)
+                if jobs.is_definition(one):
+                    self._add(jobs.KIND, jobs.name_in(one, source), one, source)
+                else:
+                    self._resource(_named(one, source), source)
             return
         template = arm.Template(document, parameters)
         before = len(self.problems)

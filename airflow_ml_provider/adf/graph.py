@@ -63,7 +63,8 @@ class Reference:
 class Branch:
     """Activities inside a container.
 
-    :param kind: ``body`` (ForEach, Until), ``true`` or ``false`` (IfCondition), ``case`` or ``default`` (Switch).
+    :param kind: ``body`` (ForEach, Until), ``true`` or ``false`` (IfCondition), ``case`` or ``default`` (Switch), ``tasks`` (of a
+        Databricks job).
     :param value: of a case.
     """
 
@@ -76,6 +77,52 @@ class Branch:
         return f"case {self.value!r}" if self.kind == "case" else self.kind
 
 
+class RunIf(StrEnum):
+    """When a task of a Databricks job runs, once all that it waits for has ended."""
+
+    ALL_SUCCESS = "ALL_SUCCESS"
+    ALL_DONE = "ALL_DONE"
+    NONE_FAILED = "NONE_FAILED"
+    AT_LEAST_ONE_SUCCESS = "AT_LEAST_ONE_SUCCESS"
+    ALL_FAILED = "ALL_FAILED"
+    AT_LEAST_ONE_FAILED = "AT_LEAST_ONE_FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What an activity that runs a Databricks job knows of it.
+
+    :param parameters: their default values.
+    :param timeout: seconds from the job's beginning after which no task of it begins.
+    """
+
+    id: str
+    name: str
+    parameters: Mapping[str, str]
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobTask:
+    """What makes an activity a task of a Databricks job.
+
+    :param job: the name of the activity that runs the job.
+    :param key: the task's key in the job.
+    :param cluster: fields of its cluster's :class:`~airflow_ml_provider.core.spec.ClusterSpec`.
+    :param service: the linked service of the job's activity, whose name may be the id of a connection.
+    :param share: what tells the cluster from the job's others; empty for one of the task's own.
+    :param lasting: the cluster outlives the run.
+    """
+
+    job: str
+    key: str
+    run_if: RunIf
+    cluster: Mapping[str, Json]
+    service: str
+    share: str = ""
+    lasting: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Activity:
     """One activity.
@@ -84,6 +131,8 @@ class Activity:
     :param type_properties: what its type asks for, without the activities inside, which are in ``branches``.
     :param inputs: datasets, of a Copy.
     :param path: names of the containers around it, outermost first, and its own.
+    :param job: the Databricks job that it runs, where its definition is known; the tasks are in ``branches``.
+    :param task: it is a task of such a job; its ``type`` and ``type_properties`` are Databricks' own.
     """
 
     name: str
@@ -100,6 +149,8 @@ class Activity:
     outputs: tuple[Reference, ...] = ()
     description: str = ""
     path: tuple[str, ...] = ()
+    job: Job | None = None
+    task: JobTask | None = None
 
     def within(self) -> Iterator[Activity]:
         """The activities inside, at any depth, in the order of the file."""

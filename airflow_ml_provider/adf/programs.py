@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -52,9 +54,9 @@ def job(activity_type: str, properties: Mapping[str, Json], source: Source) -> J
     program = _PROGRAMS[activity_type.casefold()](properties, source)
     conf = pick(properties, "sparkConfig") or {}
     spark_conf = {str(name): str(value) for name, value in conf.items() if str(name).startswith("spark.")}
-    used = program.get("jar")
+    used = [program[field] for field in ("jar", "wheel") if field in program]
     found = [_library(one, source) for one in pick(properties, "libraries") or () if isinstance(one, Mapping)]
-    return Job(program, [one for one in found if one.get("path") != used or used is None], spark_conf)
+    return Job(program, [one for one in found if one.get("path") not in used], spark_conf)
 
 
 def check_libraries(properties: Mapping[str, Json]) -> None:
@@ -169,8 +171,11 @@ def _submitted(raw: Json, field: str, main_class: Json, args: Json, source: Sour
     path, words = _file(source, raw, field), _args(args)
     if path.endswith(".jar"):
         return {"kind": "spark_jar", "jar": path, "main_class": str(main_class or ""), "args": words}
-    api = "classic" if _CLASSIC.search(Path(path).read_text(encoding="utf-8", errors="replace")) else "connect"
-    return {"kind": "python_file", "path": path, "args": words, "api": api}
+    return {"kind": "python_file", "path": path, "args": words, "api": _api(path)}
+
+
+def _api(path: str) -> str:
+    return "classic" if _CLASSIC.search(Path(path).read_text(encoding="utf-8", errors="replace")) else "connect"
 
 
 def _args(raw: Json) -> list[str]:
@@ -193,6 +198,58 @@ def _file(source: Source, raw: Json, field: str) -> str:
     return str(found)
 
 
+def _task_notebook(properties: Mapping[str, Json], source: Source) -> Fields:
+    path = _file(source, properties.get("notebook_path"), "notebook_path")
+    return {"kind": "notebook", "path": path, "parameters": dict(properties.get("base_parameters") or {})}
+
+
+def _task_python(properties: Mapping[str, Json], source: Source) -> Fields:
+    path = _file(source, properties.get("python_file"), "python_file")
+    return {"kind": "python_file", "path": path, "args": _args(properties.get("parameters")), "api": _api(path)}
+
+
+def _task_jar(properties: Mapping[str, Json], source: Source) -> Fields:
+    named = {"mainClassName": "main_class_name", "parameters": "parameters", "libraries": "libraries", "jarUri": "jar_uri"}
+    return _jar({ours: properties.get(theirs) for ours, theirs in named.items()}, source)
+
+
+def _task_wheel(properties: Mapping[str, Json], source: Source) -> Fields:
+    """An entry point by its name in the wheel, else a function of the package, as Databricks looks for it."""
+    package, name = str(properties.get("package_name") or ""), str(properties.get("entry_point") or "")
+    wheels = [_file(source, found, "libraries") for one in properties.get("libraries") or () if (found := one.get("whl"))]
+    wheel = next((one for one in wheels if _distribution(Path(one).name.partition("-")[0]) == _distribution(package)), None)
+    if wheel is None:
+        raise SpecError(f"python_wheel_task: package_name: got {package!r}: takes the package of a wheel among the libraries")
+    named = properties.get("named_parameters") or {}
+    args = [*_args(properties.get("parameters")), *(f"--{key}={value}" for key, value in named.items())]
+    return {"kind": "python_wheel", "wheel": wheel, "entry_point": _entry_point(wheel, name) or f"{package}:{name}", "args": args}
+
+
+def _distribution(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).casefold()
+
+
+def _entry_point(wheel: str, name: str) -> str:
+    """The function behind a wheel's entry point, of any group; empty without one."""
+    with zipfile.ZipFile(wheel) as packed:
+        found = next((one for one in packed.namelist() if one.endswith(".dist-info/entry_points.txt")), None)
+        text = packed.read(found).decode() if found else ""
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+    parser.optionxform = str  # type: ignore[method-assign,assignment]
+    parser.read_string(text)
+    functions = [parser[group][name] for group in parser.sections() if name in parser[group]]
+    return functions[0].partition("[")[0].replace(" ", "") if functions else ""
+
+
+def _task_sql(properties: Mapping[str, Json], source: Source) -> Fields:
+    """A file of SQL. Its ``:name`` are bound; what it has in ``{{…}}`` would be spliced in, and is refused."""
+    path = _file(source, (properties.get("file") or {}).get("path"), "sql_task.file.path")
+    text = Path(path).read_text(encoding="utf-8")
+    if "{{" in text:
+        raise SpecError(f"sql_task.file: {path}: got {{{{…}}}}: takes parameters as :name")
+    return {"kind": "sql", "text": text, "parameters": dict(properties.get("parameters") or {})}
+
+
 _PROGRAMS: dict[str, Callable[[Mapping[str, Json], Source], Fields]] = {
     "databricksnotebook": _notebook,
     "synapsenotebook": _notebook,
@@ -200,6 +257,21 @@ _PROGRAMS: dict[str, Callable[[Mapping[str, Json], Source], Fields]] = {
     "databrickssparkjar": _jar,
     "hdinsightspark": _hdinsight,
     "sparkjob": _spark_job,
+    "notebook_task": _task_notebook,
+    "spark_python_task": _task_python,
+    "spark_jar_task": _task_jar,
+    "python_wheel_task": _task_wheel,
+    "sql_task": _task_sql,
 }
+TASKS = {
+    "notebook_task": frozenset(("notebook_path", "source", "base_parameters", "warehouse_id")),
+    "spark_python_task": frozenset(("python_file", "source", "parameters")),
+    "spark_jar_task": frozenset(("main_class_name", "parameters", "jar_uri", "run_as_repl")),
+    "python_wheel_task": frozenset(("package_name", "entry_point", "parameters", "named_parameters")),
+    "sql_task": frozenset(("file", "parameters", "warehouse_id")),
+}
+"""Tasks of a Databricks job that are programs, and their fields."""
+PUSHED_DOWN = {"notebook_task": "base_parameters", "python_wheel_task": "named_parameters", "sql_task": "parameters"}
+"""Where a task takes the job's parameters by themselves; a wheel only where it has parameters by name already."""
 SPARK = frozenset(_PROGRAMS)
 """Types of activities that are programs on a Spark cluster, in lower case."""

@@ -100,9 +100,16 @@ def render(pipeline: Pipeline) -> str:
 
 def _tree(activities: tuple[Activity, ...], depth: int) -> Iterator[str]:
     for activity in activities:
-        after = ", ".join(f"{edge.activity} [{' or '.join(sorted(edge.conditions))}]" for edge in activity.depends_on)
+        after = _after(activity)
         inactive = "" if activity.active else f" (inactive: counts as {activity.on_inactive_mark_as})"
-        yield f"{'  ' * depth}{activity.name}: {activity.type}{inactive}{f'  after {after}' if after else ''}"
+        yield f"{'  ' * depth}{activity.task.key if activity.task else activity.name}: {activity.type}{inactive}{f'  after {after}' if after else ''}"
         for branch in activity.branches:
             yield f"{'  ' * (depth + 1)}{branch.label}:"
             yield from _tree(branch.activities, depth + 2)
+
+
+def _after(activity: Activity) -> str:
+    if activity.task is None:
+        return ", ".join(f"{edge.activity} [{' or '.join(sorted(edge.conditions))}]" for edge in activity.depends_on)
+    names = ", ".join(edge.activity.removeprefix(f"{activity.task.job} / ") for edge in activity.depends_on)
+    return f"{names} [{activity.task.run_if}]" if names else ""

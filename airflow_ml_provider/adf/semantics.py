@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 
-from airflow_ml_provider.adf.graph import Activity, Condition, Edge
+from airflow_ml_provider.adf.graph import Activity, Condition, Edge, RunIf
 
 Statuses = Mapping[str, Condition]
 
@@ -21,8 +22,74 @@ def runs(edges: Iterable[Edge], statuses: Statuses) -> bool:
     return all(any(statuses[edge.activity] in _MET_BY[condition] for condition in edge.conditions) for edge in edges)
 
 
+def is_reached(activity: Activity, beside: Sequence[Activity], statuses: Statuses) -> bool:
+    """Whether an activity runs among those beside it, by its edges or, in a Databricks job, by its ``run_if``."""
+    if activity.task is None:
+        return runs(activity.depends_on, statuses)
+    names = ancestors(activity, beside)
+    return _unmet(activity, outcomes([one for one in beside if one.name in names], statuses)) is None
+
+
+def ancestors(activity: Activity, beside: Sequence[Activity]) -> set[str]:
+    """The names of all that an activity waits for, directly or not."""
+    by_name = {one.name: one for one in beside}
+    found: set[str] = set()
+    left = [edge.activity for edge in activity.depends_on]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += [edge.activity for edge in by_name[name].depends_on]
+    return found
+
+
+class Outcome(Enum):
+    """How a task of a Databricks job ended. One that is excluded counts as a success."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UPSTREAM_FAILED = "upstream failed"
+    EXCLUDED = "excluded"
+
+
+_BAD = (Outcome.FAILED, Outcome.UPSTREAM_FAILED)
+
+
+def outcomes(tasks: Sequence[Activity], statuses: Statuses) -> dict[str, Outcome]:
+    """How the tasks of a job ended, in Databricks' words."""
+    ended = {Condition.SUCCEEDED: Outcome.SUCCEEDED, Condition.FAILED: Outcome.FAILED}
+    found: dict[str, Outcome] = {}
+    for task in in_order(tasks):
+        found[task.name] = ended.get(statuses[task.name]) or _unmet(task, found) or Outcome.EXCLUDED
+    return found
+
+
+def _unmet(task: Activity, before: Mapping[str, Outcome]) -> Outcome | None:
+    """What a task counts as that does not run; None for one that runs."""
+    found = [before[edge.activity] for edge in task.depends_on]
+    if not found or task.task is None:
+        return None
+    if all(one is Outcome.EXCLUDED for one in found):
+        return Outcome.EXCLUDED
+    bad = [one in _BAD for one in found]
+    met, otherwise = {
+        RunIf.ALL_SUCCESS: (not any(bad), Outcome.UPSTREAM_FAILED),
+        RunIf.NONE_FAILED: (not any(bad), Outcome.UPSTREAM_FAILED),
+        RunIf.AT_LEAST_ONE_SUCCESS: (not all(bad), Outcome.UPSTREAM_FAILED),
+        RunIf.ALL_DONE: (True, Outcome.EXCLUDED),
+        RunIf.AT_LEAST_ONE_FAILED: (any(bad), Outcome.EXCLUDED),
+        RunIf.ALL_FAILED: (all(bad), Outcome.EXCLUDED),
+    }[task.task.run_if]
+    return None if met else otherwise
+
+
 def verdict(activities: Sequence[Activity], statuses: Statuses) -> Condition:
-    """How a pipeline, or the inside of a container, ends: it succeeds when every leaf did; a skipped leaf counts as its parents."""
+    """How a pipeline, or the inside of a container, ends: it succeeds when every leaf did; a skipped leaf counts as its parents. In a
+    Databricks job, a leaf whose upstream failed counts as failed.
+    """
+    if any(one.task for one in activities):
+        found = outcomes(activities, statuses)
+        return Condition.FAILED if any(found[name] in _BAD for name in leaves(activities)) else _GOOD
     return Condition.FAILED if any(statuses[name] is Condition.FAILED for name in _judged(activities, statuses)) else _GOOD
 
 

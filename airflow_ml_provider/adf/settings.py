@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from airflow_ml_provider.adf import clusters, programs
+from airflow_ml_provider.adf import clusters, jobs, programs
 from airflow_ml_provider.adf.datasets import READ_BY_ROWS, Role, Way, by_rows, kind_of, role, way
 from airflow_ml_provider.adf.graph import Activity, Factory, Json, Pipeline, Reference
 from airflow_ml_provider.adf.reading import bag, pick, read_reference
@@ -149,7 +149,8 @@ def _web(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[s
 
 
 def _job(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
-    yield f"{activity.type}: what the job does is not in an export: register an operator for it, or call its notebooks"
+    if not activity.job:
+        yield jobs.refusal(activity, factory, pipeline.source)
 
 
 def _of_service(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:

@@ -95,7 +95,8 @@ def on_cluster(hosted: Hosted, wanted: Wanted) -> Any:
     """The tasks; returns the one whose XCom is what the program hands back."""
     shipped = _shipped(hosted)
     if wanted.shared:
-        maker = AdfClusterOperator(task_id="cluster", service=wanted.service, shared=True, **wanted.fields)
+        sharing: dict[str, Any] = {"shared": True, "share": wanted.share, "of_run": wanted.of_run}
+        maker = AdfClusterOperator(task_id="cluster", service=wanted.service, **sharing, **wanted.fields)
         return AdfSharedJobOperator(task_id="run", maker=maker, **shipped, **hosted.fields)
     with AdfCluster("cluster", service=wanted.service, **wanted.fields) as made:
         return made.job("run", **shipped, **hosted.fields)
@@ -110,4 +111,5 @@ def _wanted(activity: Activity, place: Place) -> Wanted:
             raise
         found = Wanted({}, name)
     fields = {"mounts": list(place.mounts)} if place.mounts else {}
-    return replace(found, fields={**fields, **place.clusters.get(found.service, found.fields)})
+    given = place.clusters.get(found.share.partition(" ")[2], place.clusters.get(found.service, found.fields))
+    return replace(found, fields={**fields, **given})

@@ -25,7 +25,7 @@ def resolve(tree: Json, state: State) -> Json:
 
 def expressions(tree: Json) -> Iterator[str]:
     """The texts in a tree that depend on a state."""
-    for text in _texts(tree, 0):
+    for text in texts(tree):
         if text.startswith("@") or "@{" in text:
             yield text
 
@@ -49,9 +49,10 @@ def _resolved(tree: Json, state: State, depth: int) -> Json:
     return [_resolved(inner, state, depth + 1) for inner in tree] if isinstance(tree, list) else tree
 
 
-def _texts(tree: Any, depth: int) -> Iterator[str]:
+def texts(tree: Any, depth: int = 0) -> Iterator[str]:
+    """Every text in a tree that is no key."""
     if isinstance(tree, str):
         yield tree
     elif depth <= DEEPEST and isinstance(tree, (Mapping, list)):
         for inner in tree.values() if isinstance(tree, Mapping) else tree:
-            yield from _texts(inner, depth + 1)
+            yield from texts(inner, depth + 1)

@@ -95,13 +95,16 @@ def page_of(spec: JobSpec, run_url: str) -> str:
 
 
 def _set_before(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Task values by task, under its whole id and under its name in its group."""
+    """Task values by task, under its whole id and under its name in its group; under the groups around it where no task has the name."""
     found: dict[str, Any] = {}
+    around: dict[str, Any] = {}
     for task_id in sorted(context["task"].get_flat_relative_ids(upstream=True)):
         values = context["ti"].xcom_pull(task_ids=task_id, key=TASK_VALUES)
         if isinstance(values, Mapping):
-            found[task_id.rpartition(".")[2]] = found[task_id] = dict(values)
-    return found
+            *groups, name = task_id.split(".")
+            found[name] = found[task_id] = dict(values)
+            around |= {group: dict(values) for group in groups}
+    return {**around, **found}
 
 
 def _resolved(name: str, reference: str) -> str:

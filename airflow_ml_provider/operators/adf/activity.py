@@ -14,6 +14,7 @@ from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, S
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of
 from airflow_ml_provider.operators.adf.conversion import conversion
+from airflow_ml_provider.operators.adf.jobs import job_output, job_run, task_properties
 from airflow_ml_provider.operators.adf.loop import run_container, taken
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
 from airflow_ml_provider.operators.adf.records import RECORD, condition_of, error_of, record
@@ -55,11 +56,17 @@ class _AdfOperator(BaseOperator):
             found = view.pull(self.place.enters[within.container], RECORD) or {}
             if found.get("taken") != within.branch:
                 return False
-        edges = self.activity.depends_on
+        edges, beside = self.activity.depends_on, self._beside
         missing = [edge.activity for edge in edges if edge.activity not in self.place.ends]
         if missing:
             raise AirflowFailException(f"activity {self.activity.name!r} waits for {missing[0]!r}, which is not in the pipeline")
-        return semantics.runs(edges, view.statuses([edge.activity for edge in edges]))
+        names = semantics.ancestors(self.activity, beside) if beside else [edge.activity for edge in edges]
+        return semantics.is_reached(self.activity, beside, view.statuses(list(names)))
+
+    @property
+    def _beside(self) -> Sequence[Activity]:
+        """The tasks of the Databricks job that this is a task of."""
+        return self.place.jobs[self.activity.task.job] if self.activity.task else ()
 
     def _tell(self, context: Context, found: dict[str, Any]) -> None:
         context["ti"].xcom_push(key=RECORD, value=found)
@@ -117,8 +124,10 @@ class AdfEnterOperator(_AdfOperator):
         try:
             if self._gate(view):
                 if self.activity.active:
-                    branch, items = self._judged(Call(view, self.activity, self.log))
-                    found = {"status": str(Condition.SUCCEEDED), "taken": branch}
+                    call = Call(view, self.activity, self.log)
+                    branch, items = self._judged(call)
+                    begun = {"job": job_run(call, self.activity.job)} if self.activity.job else {}
+                    found = {"status": str(Condition.SUCCEEDED), "taken": branch, **begun}
                 else:
                     found["status"] = str(self.activity.on_inactive_mark_as)
         except Exception as error:  # noqa: BLE001  the container's last task fails with it
@@ -130,6 +139,8 @@ class AdfEnterOperator(_AdfOperator):
     def _judged(self, call: Call) -> tuple[str | None, list[Any]]:
         if self.activity.type.casefold() == "foreach":
             return "body", items_of(call)
+        if self.activity.job:
+            return "tasks", []
         return taken(call), []
 
 
@@ -144,7 +155,8 @@ class AdfEndOperator(_AdfOperator):
         if status is Condition.SUCCEEDED and entered["taken"]:
             status, error, output = self._inside(view, entered["taken"])
         if status is not Condition.SKIPPED:
-            self._tell(context, record(status, output=output, error=error))
+            secure = bool(self.activity.policy.secure_output)
+            self._tell(context, record(status, output=output, error=error, secure=secure))
         mark(status, f"activity {self.activity.name!r}: {error.get('message', status)}")
 
     def _inside(self, view: View, label: str) -> tuple[Condition, dict[str, Any], Any]:
@@ -154,7 +166,7 @@ class AdfEndOperator(_AdfOperator):
         states = view.states([self.place.ends[one.name].task_id for one in branch.activities])
         rounds = self._suffixes(view)
         failed = [suffix for suffix in rounds if self._ended(branch, states, suffix) is Condition.FAILED]
-        output = {"count": len(rounds)} if self._maps else {}
+        output = {"count": len(rounds)} if self._maps else job_output(view, branch.activities) if self.activity.job else {}
         if failed:
             return Condition.FAILED, {"message": f"the inside failed ({len(failed)} of {len(rounds)})", "errorCode": ""}, output
         return Condition.SUCCEEDED, {}, output
@@ -198,9 +210,12 @@ class AdfPrepareOperator(_AdfOperator):
             raise AirflowFailException(
                 f"activity {self.activity.name!r}: secureInput: its properties would lie open in an XCom: {fix}"
             )
-        properties = view.resolve(self.activity.type_properties)
         with final_errors():
             kind = self.activity.type.casefold()
+            properties = task_properties(view, self.activity) if self.activity.task else None
+        if properties is None:
+            properties = view.resolve(self.activity.type_properties)
+        with final_errors():
             if kind in programs.SPARK:
                 return self._shipped(context, programs.job(kind, properties, programs.Source(self.place.programs, self._named)))
             if self.converts:

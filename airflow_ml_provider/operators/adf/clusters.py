@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.hook import BaseHook
@@ -14,7 +15,15 @@ from airflow_ml_provider.core.backend import Feature
 from airflow_ml_provider.core.errors import ClusterFailed, NotFound
 from airflow_ml_provider.core.spec import ClusterSpec
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
-from airflow_ml_provider.operators.spark_cluster import KEPT_TAG, SPEC_TAG, CreateSparkClusterOperator, owned
+from airflow_ml_provider.operators.base import final_errors, insist
+from airflow_ml_provider.operators.context import origin
+from airflow_ml_provider.operators.spark_cluster import (
+    KEPT_TAG,
+    SPEC_TAG,
+    CreateSparkClusterOperator,
+    TerminateSparkClusterOperator,
+    owned,
+)
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
 
 if TYPE_CHECKING:
@@ -39,12 +48,16 @@ class AdfClusterOperator(CreateSparkClusterOperator):
     :param shared: the first live cluster of this service with these fields serves every activity that asks for it, of any run; the
         last one's end leaves it to its ``idle_timeout``. Activities of one run never make two; of two runs that begin at once, each
         may make one.
+    :param share: what tells a shared cluster from others, where that is not the service.
+    :param of_run: a shared cluster serves the activities of one run, or of one item of a loop; its end is another task's.
     """
 
-    def __init__(self, *, service: str = "", shared: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, service: str = "", shared: bool = False, share: str = "", of_run: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.service = service
         self.shared = shared
+        self.share = share or service
+        self.of_run = of_run
 
     def ask(self, context: Context) -> str:
         self.spark_conn_id = _connection_of(self.service) or self.spark_conn_id
@@ -59,21 +72,43 @@ class AdfClusterOperator(CreateSparkClusterOperator):
         if left_out:
             self.log.info("Left to the connection %s: %s", hook.spark_conn_id, ", ".join(left_out))
         if self.shared:
-            self.spec = {**self.spec, "tags": {**self.spec.get("tags", {}), _SERVICE_TAG: self.service, KEPT_TAG: "true"}}
+            kept = {} if self.of_run else {KEPT_TAG: "true"}
+            self.spec = {**self.spec, "tags": {**self.spec.get("tags", {}), _SERVICE_TAG: self.share, **kept}}
         return super()._spec(hook, context)
 
     def _left_by_clear(self, context: Context, backend: Backend, spec: ClusterSpec) -> str | None:
         if not self.shared:
             return super()._left_by_clear(context, backend, spec)
-        tags = {_SERVICE_TAG: self.service, SPEC_TAG: spec.tags[SPEC_TAG]}
+        tags = {_SERVICE_TAG: self.share, SPEC_TAG: spec.tags[SPEC_TAG], **(origin(context) if self.of_run else {})}
         live = [found for found in owned(backend, tags, log=self.log) if not self._describe(backend, found).state.ended]
         if live:
             self.log.info("Cluster %s of an earlier activity is used again", live[0])
         return live[0] if live else None
 
     def _ask(self, backend: Backend, plan: Plan, secrets: Mapping[str, str], work: Work) -> str:
-        asked = replace(work, task_id=f"service {self.service}", map_index=-1) if self.shared else work
-        return super()._ask(backend, plan, secrets, asked)
+        if not self.shared:
+            return super()._ask(backend, plan, secrets, work)
+        index = work.map_index if self.of_run else -1
+        return super()._ask(backend, plan, secrets, replace(work, task_id=f"service {self.share}", map_index=index))
+
+
+class AdfEndOfJobOperator(TerminateSparkClusterOperator):
+    """Ask for the end of a cluster that the tasks of a Databricks job have shared in this run. It needs no handle: any of the tasks may
+    have made the cluster.
+    """
+
+    def __init__(self, *, maker: AdfClusterOperator, **kwargs: Any) -> None:
+        super().__init__(cluster=None, **kwargs)
+        self.maker = maker
+
+    shallow_copy_attrs = ("maker",)
+
+    def execute(self, context: Context) -> None:
+        with final_errors():
+            backend = SparkClusterHook(_connection_of(self.maker.service) or self.maker.spark_conn_id).backend
+        for cluster in owned(backend, {_SERVICE_TAG: self.maker.share, **origin(context)}, log=self.log):
+            insist(partial(backend.terminate, cluster), log=self.log)
+            self.log.info("Asked for the end of %s", cluster)
 
 
 class AdfSharedJobOperator(SparkJobOperator):

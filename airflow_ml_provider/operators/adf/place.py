@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_ml_provider.adf.graph import Factory, Pipeline
+from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
 from airflow_ml_provider.adf.schedules import Start
 
 
@@ -32,6 +32,8 @@ class Place:
     :param ends: the task whose state is the activity's, by the activity's name.
     :param enters: of a container, the task that judges its condition or its items.
     :param writers: the tasks that set variables.
+    :param results: of an activity that runs a program, the task whose XComs are the program's.
+    :param jobs: the tasks of Databricks jobs, by the name of the activity that runs the job.
     """
 
     factory: Factory
@@ -45,6 +47,8 @@ class Place:
     ends: dict[str, Spot] = field(default_factory=dict)
     enters: dict[str, Spot] = field(default_factory=dict)
     writers: list[Spot] = field(default_factory=list)
+    results: dict[str, Spot] = field(default_factory=dict)
+    jobs: dict[str, tuple[Activity, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

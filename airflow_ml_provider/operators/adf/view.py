@@ -27,6 +27,9 @@ class View:
     """What an activity sees.
 
     :param loop: the mapped ForEach around the task, by name.
+
+    ``item``, ``local``, ``jobs`` and ``values`` are of what runs inside this task: the loop's item, records by activity, runs of
+    Databricks jobs by activity, and task values by the job's task.
     """
 
     def __init__(self, context: Mapping[str, Any], place: Place, loop: str | None = None) -> None:
@@ -37,6 +40,8 @@ class View:
         self.events: list[dict[str, Any]] = []
         self.serial = count()
         self.dataset: dict[str, Any] = {}
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.values: dict[str, dict[str, Any]] = {}
         self._records: dict[str, dict[str, Any]] = {}
 
     @property

@@ -1,0 +1,78 @@
+"""Databricks jobs in a run: the values of their parameters, and what their references stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_ml_provider.adf import references
+from airflow_ml_provider.adf.graph import Activity, Job, JobTask
+from airflow_ml_provider.adf.jobs import as_text
+from airflow_ml_provider.adf.programs import PUSHED_DOWN
+from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
+from airflow_ml_provider.operators.adf.records import RECORD
+from airflow_ml_provider.operators.adf.view import View
+from airflow_ml_provider.operators.notebooks import TASK_VALUES
+
+
+def job_run(call: Call, job: Job) -> dict[str, Any]:
+    """What the job's tasks ask for: ``at``, its beginning, ``until``, when no task begins any more, ``about`` it, and ``parameters``."""
+    now = datetime.now(UTC)
+    about = {"id": job.id, "name": job.name, "run_id": str(call.view.ti.run_id)}
+    run = {"at": now.isoformat(), "until": now.timestamp() + job.timeout, "about": about}
+    given = {str(name): as_text(value) for name, value in (call("jobParameters") or {}).items()}
+    defaults = references.filled(dict(job.parameters), lambda parts: _of_job(parts, run))
+    return {**run, "parameters": {**defaults, **given}}
+
+
+def task_properties(view: View, activity: Activity) -> dict[str, Any]:
+    """The fields of a task with their values, the job's parameters among its own.
+
+    :raises ActivityFailed: the job's timeout has passed.
+    """
+    task = activity.task
+    assert task is not None
+    run = _run_of(view, task)
+    if datetime.now(UTC).timestamp() > run["until"]:
+        raise ActivityFailed(f"task {task.key!r}: the timeout of job {run['about']['id']} has passed since {run['at']}")
+    found: dict[str, Any] = references.filled(dict(activity.type_properties), lambda parts: _value(parts, view, task, run))
+    field = PUSHED_DOWN.get(activity.type)
+    if field and (field != "named_parameters" or found.get(field)):
+        found[field] = {**(found.get(field) or {}), **run["parameters"]}
+    return found
+
+
+def job_output(view: View, tasks: Sequence[Activity]) -> dict[str, Any]:
+    """``activity('…').output`` of a job: what each task that has ended handed back."""
+    outputs = {task.task.key: view.record(task.name).get("output") or {} for task in tasks if task.task}
+    return {"runId": str(view.ti.run_id), "tasks": outputs}
+
+
+def _run_of(view: View, task: JobTask) -> dict[str, Any]:
+    if task.job in view.jobs:
+        return view.jobs[task.job]
+    found: dict[str, Any] = (view.pull(view.place.enters[task.job], RECORD) or {})["job"]
+    return found
+
+
+def _of_job(parts: list[str], run: Mapping[str, Any]) -> str | None:
+    match parts:
+        case ["job", ("id" | "name" | "run_id") as fact]:
+            return str(run["about"][fact])
+        case ["job", "start_time", form]:
+            return references.time_of(run["at"], form)
+        case ["job", "parameters", name]:
+            return (run.get("parameters") or {}).get(name)
+    return None
+
+
+def _value(parts: list[str], view: View, task: JobTask, run: Mapping[str, Any]) -> str | None:
+    match parts:
+        case ["task", "name"]:
+            return task.key
+        case ["tasks", key, "values", name]:
+            spot = view.place.results.get(f"{task.job} / {key}")
+            values = (view.pull(spot, TASK_VALUES) if spot else view.values.get(key)) or {}
+            return as_text(values[name]) if name in values else None
+    return _of_job(parts, run)
