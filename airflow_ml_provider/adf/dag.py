@@ -23,7 +23,7 @@ from airflow_ml_provider.adf.graph import Activity, Factory, Json, Parameter, Pi
 from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, register
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.schedules import starts
-from airflow_ml_provider.adf.spark import Overrides, conversion_tasks, spark_tasks
+from airflow_ml_provider.adf.spark import Overrides, conversion_tasks, in_a_loop, spark_tasks
 from airflow_ml_provider.adf.verdicts import refusal
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import MountOrId
@@ -271,6 +271,9 @@ class _Tasks:
 
     def _one_task(self, activity: Activity, refusal: str | None = None) -> tuple[Any, Any]:
         fields = {**self._common(activity), **policy_fields(activity)}
+        for one in activity.within():
+            if wanted := in_a_loop(one, self.place):
+                self.place.wanted[one.name] = wanted
         task = AdfActivityOperator(task_id=self._id(activity, self._group()), refusal=refusal, **fields)
         self.place.ends[activity.name] = self._spot(task)
         if activity.type.casefold() in _WRITERS or any(one.type.casefold() in _WRITERS for one in activity.within()):

@@ -25,28 +25,26 @@ def refusals(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterat
         yield from check(activity, pipeline, factory)
 
 
-def on_a_cluster(activity: Activity, pipeline: Pipeline) -> Iterator[str]:
-    """What keeps an activity from having tasks of its own on a cluster."""
-    if around := one_task_around(activity, pipeline):
-        yield f"{activity.type}: inside {around}, which is one task here, no cluster can be had: use a parallel ForEach, or none"
+def on_a_cluster(activity: Activity) -> Iterator[str]:
+    """What keeps an activity from running on a cluster."""
     if activity.policy.secure_input:
         yield "secureInput: the program's parameters would lie open in an XCom: take secrets from a connection instead"
 
 
-def one_task_around(activity: Activity, pipeline: Pipeline) -> str:
-    """The container around an activity whose inside runs in one task: an Until, a sequential ForEach, or a loop in a ForEach."""
+def is_in_one_task(activity: Activity, pipeline: Pipeline) -> bool:
+    """Whether the inside of a container around the activity runs in one task: an Until, a sequential ForEach, or a loop in a ForEach."""
     names, mapped = activity.path[:-1], False
     by_name = {one.name: one for one in pipeline.walk()}
     for container in (by_name[name] for name in names):
         kind = container.type.casefold()
         if kind == "until" or (kind == "foreach" and (mapped or pick(container.type_properties, "isSequential") is True)):
-            return f"{container.type} {container.name!r}"
+            return True
         mapped = mapped or kind == "foreach"
-    return ""
+    return False
 
 
 def _spark(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
-    yield from on_a_cluster(activity, pipeline)
+    yield from on_a_cluster(activity)
     try:
         clusters.cluster(activity, factory, pipeline.source)
         programs.check_libraries(activity.type_properties)
@@ -72,8 +70,8 @@ def _copy(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[
         yield str(error)
         return
     kinds = (kind_of(one.type, one.type_properties) for one in (source, sink))
-    if found is Way.SPARK and not (by_rows(*kinds) and one_task_around(activity, pipeline)):
-        yield from on_a_cluster(activity, pipeline)
+    if found is Way.SPARK and not (by_rows(*kinds) and is_in_one_task(activity, pipeline)):
+        yield from on_a_cluster(activity)
     yield from _of_copy(activity, found)
 
 

@@ -10,7 +10,7 @@ from airflow_ml_provider.adf.clusters import Wanted, cluster
 from airflow_ml_provider.adf.datasets import Way, way
 from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
 from airflow_ml_provider.adf.hosting import Hosted, TaskFactory
-from airflow_ml_provider.adf.programs import check_libraries
+from airflow_ml_provider.adf.programs import SPARK, check_libraries
 from airflow_ml_provider.adf.reading import pick, read_reference
 from airflow_ml_provider.adf.services import conn_id_of
 from airflow_ml_provider.cluster import SparkCluster
@@ -38,10 +38,31 @@ def spark_tasks(activity: Activity, place: Place) -> TaskFactory:
 
     :raises SpecError: the export asks for what has no meaning here.
     """
+    wanted = _checked(activity, place)
+    return lambda hosted: on_cluster(hosted, wanted)
+
+
+def in_a_loop(activity: Activity, place: Place) -> Wanted | str | None:
+    """The cluster of an activity in a loop that is one task, or why there is none; None for an activity without Spark."""
+    if activity.type.casefold() in SPARK:
+        try:
+            return _checked(activity, place)
+        except SpecError as error:
+            return str(error)
+    is_copy = copy_way(activity, place.pipeline, place.factory) is Way.SPARK
+    return Wanted(_for_copies(place), COPY, shared=True) if is_copy else None
+
+
+def _checked(activity: Activity, place: Place) -> Wanted:
     wanted = _wanted(activity, place)
     check_libraries(activity.type_properties)
     check_constants(ClusterSpec, wanted.fields)
-    return lambda hosted: on_cluster(hosted, wanted)
+    return wanted
+
+
+def _for_copies(place: Place) -> dict[str, Any]:
+    mounts = sorted(_mounts(place.pipeline, place.factory))
+    return {"name": "adf-copy", "idle_timeout": _COPY_WINDOW, "mounts": mounts, **place.clusters.get(COPY, {})}
 
 
 def conversion_tasks(activity: Activity, place: Place) -> TaskFactory | None:
@@ -51,8 +72,7 @@ def conversion_tasks(activity: Activity, place: Place) -> TaskFactory | None:
     """
     if copy_way(activity, place.pipeline, place.factory) is not Way.SPARK:
         return None
-    mounts = sorted(_mounts(place.pipeline, place.factory))
-    fields = {"name": "adf-copy", "idle_timeout": _COPY_WINDOW, "mounts": mounts, **place.clusters.get(COPY, {})}
+    fields = _for_copies(place)
 
     def tasks(hosted: Hosted) -> Any:
         maker = AdfClusterOperator(task_id="cluster", service=COPY, shared=True, **fields)

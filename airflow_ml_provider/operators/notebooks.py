@@ -57,9 +57,10 @@ def tags_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:
     return {PATH_TAG: path, REVISION_TAG: revision_of(program), USER_TAG: str(user), **again}
 
 
-def secrets_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:
+def secrets_of(spec: JobSpec, context: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> dict[str, str]:
     """The variables that may appear in no plan: a notebook's secrets, and what tasks before it have set.
 
+    :param values: what was set in this task, by task.
     :raises ConfigurationError: a reference leads nowhere.
     """
     program = spec.program
@@ -69,7 +70,7 @@ def secrets_of(spec: JobSpec, context: Mapping[str, Any]) -> dict[str, str]:
 
     found: dict[str, Any] = {"AIRFLOW_ML_SECRETS": {name: _resolved(name, place) for name, place in program.secrets.items()}}
     if "taskValues" in shipped_text(program)[1]:
-        found["AIRFLOW_ML_TASK_VALUES"] = _set_before(context)
+        found["AIRFLOW_ML_TASK_VALUES"] = {**_set_before(context), **(values or {})}
     return {name: json.dumps(value) for name, value in found.items() if value}
 
 

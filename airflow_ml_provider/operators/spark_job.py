@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_ml_provider.core.backend import Backend
+    from airflow_ml_provider.core.identity import Work
 
 _LINES_IN_ERROR = 20
 
@@ -193,7 +194,7 @@ class SparkJobOperator(BaseOperator):
         self, context: Context, backend: Backend, cluster: Handle, spec: JobSpec, ready: ClusterStatus
     ) -> tuple[Handle, Tracked]:
         """The job of this piece of work: that of the first generation that did not fail, made if need be."""
-        work = work_of(context)
+        work = self._work(context)
         for generation in range(work.prior_tries + 1):
             job, tracked = self._submit_once(context, backend, cluster, spec, work.token(generation), ready)
             if generation == work.prior_tries or not self._failed(backend, job):
@@ -202,6 +203,14 @@ class SparkJobOperator(BaseOperator):
         self.log.info("The job is %s", job)
         return job, tracked
 
+    def _work(self, context: Context) -> Work:
+        """The piece of work that the job's token names."""
+        return work_of(context)
+
+    def _secrets(self, spec: JobSpec, context: Context) -> dict[str, str]:
+        """The variables of the job that no plan shows."""
+        return secrets_of(spec, context)
+
     def _submit_once(
         self, context: Context, backend: Backend, cluster: Handle, spec: JobSpec, token: str, ready: ClusterStatus
     ) -> tuple[Handle, Tracked]:
@@ -209,7 +218,7 @@ class SparkJobOperator(BaseOperator):
         tags = {**tags_of(spec, context), **source_tags(None if is_of_then(spec) else self.git, context)}
         tracked = tracking.start(context, token=token, name=self.name, cluster=str(cluster), tags=tags)
         spec = spec.model_copy(update={"env": {**tracked.env, **spec.env}})
-        plan, secrets = backend.plan_job(spec), {**tracked.secrets, **secrets_of(spec, context)}
+        plan, secrets = backend.plan_job(spec), {**tracked.secrets, **self._secrets(spec, context)}
         try:
             job = insist(partial(backend.submit, cluster.cluster, plan, token=token, secrets=secrets), log=self.log)
         except NotFound as error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 
 from airflow_ml_provider.adf.graph import Activity
+from airflow_ml_provider.adf.programs import SPARK
 from airflow_ml_provider.core.errors import ConfigurationError
 from airflow_ml_provider.operators.adf.calls import CONTROL, Action, Call
 
 _HERE = "airflow_ml_provider.operators.adf"
 _ACTIONS = {
+    **dict.fromkeys(SPARK, "inner:spark"),
     "webactivity": "web:web",
     "webhook": "webhook:webhook",
     "azurefunctionactivity": "web:azure_function",
@@ -43,5 +45,5 @@ def action_of(activity: Activity) -> Action:
 
 def _refuse(call: Call) -> None:
     kind = call.activity.type
-    fix = f"register an operator for it: adf.dag.register({kind!r}, factory); in an Until, a sequential or an inner ForEach none can run"
+    fix = f"register an operator for it: adf.dag.register({kind!r}, factory); in an Until, a sequential or an inner ForEach it cannot run"
     raise ConfigurationError(f"activity {call.activity.name!r}: {kind} does not run here: {fix}")

@@ -14,6 +14,7 @@ from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, S
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of
 from airflow_ml_provider.operators.adf.conversion import conversion
+from airflow_ml_provider.operators.adf.inner import Inner
 from airflow_ml_provider.operators.adf.jobs import job_output, job_run, task_properties
 from airflow_ml_provider.operators.adf.loop import run_container, taken
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
@@ -84,9 +85,22 @@ class AdfActivityOperator(_AdfOperator):
     def __init__(self, *, refusal: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.refusal = refusal
+        self._inner: Inner | None = None
+
+    def on_kill(self) -> None:
+        if self._inner:
+            self._inner.kill()
 
     def execute(self, context: Context) -> None:
+        self._inner = Inner(context)
+        try:
+            self._act(context, self._inner)
+        finally:
+            self._inner.close()
+
+    def _act(self, context: Context, inner: Inner) -> None:
         view = self._view(context)
+        view.inner = inner
         if not self._gate(view):
             raise AirflowSkipException(f"activity {self.activity.name!r} is skipped: its dependencies ended otherwise")
         if not self.activity.active:

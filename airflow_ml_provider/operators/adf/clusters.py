@@ -97,30 +97,36 @@ class AdfEndOfJobOperator(TerminateSparkClusterOperator):
     have made the cluster.
     """
 
+    shallow_copy_attrs = ("maker",)
+
     def __init__(self, *, maker: AdfClusterOperator, **kwargs: Any) -> None:
         super().__init__(cluster=None, **kwargs)
         self.maker = maker
 
-    shallow_copy_attrs = ("maker",)
-
     def execute(self, context: Context) -> None:
-        with final_errors():
-            backend = SparkClusterHook(_connection_of(self.maker.service) or self.maker.spark_conn_id).backend
-        for cluster in owned(backend, {_SERVICE_TAG: self.maker.share, **origin(context)}, log=self.log):
-            insist(partial(backend.terminate, cluster), log=self.log)
-            self.log.info("Asked for the end of %s", cluster)
+        end_of_shared(self.maker, context)
+
+
+def end_of_shared(maker: AdfClusterOperator, context: Context) -> None:
+    """Ask for the end of every cluster that tasks of this run, or of this item of a loop, share under the maker's name."""
+    with final_errors():
+        backend = SparkClusterHook(_connection_of(maker.service) or maker.spark_conn_id).backend
+    for cluster in owned(backend, {_SERVICE_TAG: maker.share, **origin(context)}, log=maker.log):
+        insist(partial(backend.terminate, cluster), log=maker.log)
+        maker.log.info("Asked for the end of %s", cluster)
 
 
 class AdfSharedJobOperator(SparkJobOperator):
     """A job on a cluster that is used again. When it has ended between the asking and the job, another one is asked for.
 
     :param maker: the task that asks for the cluster.
+    :param cluster: its handle, where it is known.
     """
 
     shallow_copy_attrs = ("maker",)
 
-    def __init__(self, *, maker: AdfClusterOperator, **kwargs: Any) -> None:
-        super().__init__(cluster=maker.output, **kwargs)
+    def __init__(self, *, maker: AdfClusterOperator, cluster: str | None = None, **kwargs: Any) -> None:
+        super().__init__(cluster=cluster or maker.output, **kwargs)
         self.maker = maker
 
     def _run(self, context: Context, deadline: float | None) -> Any:

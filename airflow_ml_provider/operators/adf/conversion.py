@@ -92,7 +92,7 @@ class AdfConversionOperator(AdfSharedJobOperator):
 
 def _digest(call: Call) -> str:
     ti = call.view.ti
-    who = json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index])
+    who = json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index, *call.view.rounds, call.activity.name])
     return hashlib.sha256(who.encode()).hexdigest()[:12]
 
 

@@ -11,7 +11,7 @@ from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.formats import suffix
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.translators import columns
-from airflow_ml_provider.core.errors import ConfigurationError, SpecError
+from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.filesystems.copying import Copier
 from airflow_ml_provider.filesystems.mount import MountFileSystem
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
@@ -49,8 +49,9 @@ def copy(call: Call) -> Any:
         return download(call, source, sink)
     if found is Way.ROWS or by_rows(source.kind, sink.kind):
         return _rows(call, source, sink)
-    fix = "take it out of the Until, the sequential or the inner ForEach"
-    raise ConfigurationError(f"activity {call.activity.name!r}: from {source.kind} to {sink.kind} takes a cluster: {fix}")
+    from airflow_ml_provider.operators.adf.inner import convert
+
+    return convert(call)
 
 
 def _files(call: Call, source: Store, sink: Store) -> dict[str, Any]:

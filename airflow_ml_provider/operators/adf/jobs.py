@@ -73,6 +73,6 @@ def _value(parts: list[str], view: View, task: JobTask, run: Mapping[str, Any]) 
             return task.key
         case ["tasks", key, "values", name]:
             spot = view.place.results.get(f"{task.job} / {key}")
-            values = (view.pull(spot, TASK_VALUES) if spot else view.values.get(key)) or {}
+            values = (view.values.get(key) if task.job in view.jobs else spot and view.pull(spot, TASK_VALUES)) or {}
             return as_text(values[name]) if name in values else None
     return _of_job(parts, run)

@@ -14,8 +14,14 @@ from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ProviderError
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of, truth
+from airflow_ml_provider.operators.adf.jobs import job_output, job_run
 from airflow_ml_provider.operators.adf.records import error_of, record
 from airflow_ml_provider.operators.adf.secrecy import is_secure, told_of
+
+
+class Killed(ProviderError):
+    """Airflow asked for the task's end: nothing more of the loop runs."""
+
 
 _WEEK = 7 * 24 * 3600.0
 
@@ -39,7 +45,10 @@ def run_inside(call: Call, activities: Sequence[Activity]) -> None:
     """Run activities one by one, each after what it waits for; :class:`ActivityFailed` when their verdict is Failed."""
     statuses: dict[str, Condition] = {}
     for activity in semantics.in_order(activities):
-        found = _one(call.of(activity)) if semantics.runs(activity.depends_on, statuses) else record(Condition.SKIPPED)
+        if call.view.inner.killed:
+            raise Killed(f"activity {call.activity.name!r}: the task was killed before {activity.name!r}")
+        reached = semantics.is_reached(activity, activities, statuses)
+        found = _one(call.of(activity)) if reached else record(Condition.SKIPPED)
         statuses[activity.name] = Condition(found["status"])
         call.view.local[activity.name] = found
         call.log.info("%s: %s", " / ".join(activity.path), found["status"])
@@ -57,17 +66,22 @@ def _one(call: Call) -> dict[str, Any]:
     if not activity.active:
         return record(activity.on_inactive_mark_as)
     retries = int(call.view.resolve(policy.retry) or 0)
-    for left in reversed(range(retries + 1)):
+    for attempt in range(retries + 1):
+        call.view.attempt = (attempt, retries + 1)
         try:
             output = run_container(call) if activity.branches else action_of(activity)(call)
             return record(Condition.SUCCEEDED, output=output, secure=bool(policy.secure_output))
+        except Killed:
+            raise
         except ProviderError as error:
             call.log.warning("%s", told_of(activity) if is_secure(activity) else f"{activity.name} failed: {error}")
             failure = error_of(error)
         except Exception as error:
             call.log.warning("%s failed", activity.name, exc_info=not is_secure(activity))
             failure = error_of(error)
-        if left:
+        if call.view.inner.killed:
+            raise Killed(failure["message"])
+        if attempt < retries:
             time.sleep(float(call.view.resolve(policy.retry_interval) or 0))
     return record(Condition.FAILED, error=failure)
 
@@ -82,16 +96,17 @@ def _branch(call: Call) -> Any:
 
 def _for_each(call: Call) -> Any:
     """Every item runs, also after one that failed."""
-    items = items_of(call)
-    before, failures = call.view.item, []
+    items, view = items_of(call), call.view
+    before, failures = view.item, []
     try:
-        for call.view.item in items:
+        for number, item in enumerate(items):
+            view.item = item
             try:
-                run_inside(call, _body(call))
+                _round(call, number)
             except ActivityFailed as error:
                 failures.append(str(error))
     finally:
-        call.view.item = before
+        view.item = before
     if failures:
         raise ActivityFailed(f"{len(failures)} of {len(items)} items failed: {failures[0]}")
     return {"count": len(items)}
@@ -102,7 +117,7 @@ def _until(call: Call) -> Any:
     expression = pick(call.activity.type_properties, "expression")
     deadline = time.monotonic() + (seconds_of(call("timeout")) or _WEEK)
     for rounds in count(1):
-        run_inside(call, _body(call))
+        _round(call, rounds)
         if truth(call, "expression", call.view.resolve(expression)):
             return {"rounds": rounds}
         if time.monotonic() > deadline:
@@ -110,8 +125,26 @@ def _until(call: Call) -> Any:
     raise AssertionError("count has no end")
 
 
+def _databricks_job(call: Call) -> Any:
+    job, tasks = call.activity.job, _body(call)
+    assert job is not None
+    call.view.jobs[call.activity.name] = job_run(call, job)
+    run_inside(call, tasks)
+    return job_output(call.view, tasks)
+
+
+def _round(call: Call, number: int) -> None:
+    """A loop's inside, once."""
+    before = call.view.rounds
+    call.view.rounds = (*before, number)
+    try:
+        run_inside(call, _body(call))
+    finally:
+        call.view.rounds = before
+
+
 def _body(call: Call) -> Sequence[Activity]:
     return [activity for branch in call.activity.branches for activity in branch.activities]
 
 
-_CONTAINERS = {"ifcondition": _branch, "switch": _branch, "foreach": _for_each, "until": _until}
+_CONTAINERS = {"ifcondition": _branch, "switch": _branch, "foreach": _for_each, "until": _until, "databricksjob": _databricks_job}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airflow_ml_provider.adf.clusters import Wanted
 from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
 from airflow_ml_provider.adf.schedules import Start
 
@@ -33,6 +34,7 @@ class Place:
     :param enters: of a container, the task that judges its condition or its items.
     :param writers: the tasks that set variables.
     :param results: of an activity that runs a program, the task whose XComs are the program's.
+    :param wanted: the clusters of activities in a loop that is one task, by the activity's name; or why there is none.
     :param jobs: the tasks of Databricks jobs, by the name of the activity that runs the job.
     """
 
@@ -48,6 +50,7 @@ class Place:
     enters: dict[str, Spot] = field(default_factory=dict)
     writers: list[Spot] = field(default_factory=list)
     results: dict[str, Spot] = field(default_factory=dict)
+    wanted: dict[str, Wanted | str] = field(default_factory=dict)
     jobs: dict[str, tuple[Activity, ...]] = field(default_factory=dict)
 
 

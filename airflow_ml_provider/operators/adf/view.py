@@ -29,7 +29,8 @@ class View:
     :param loop: the mapped ForEach around the task, by name.
 
     ``item``, ``local``, ``jobs`` and ``values`` are of what runs inside this task: the loop's item, records by activity, runs of
-    Databricks jobs by activity, and task values by the job's task.
+    Databricks jobs by activity, task values by the job's task, the numbers of the rounds of the loops around, the attempt at the
+    activity and how many it has, and ``inner``, which runs Spark.
     """
 
     def __init__(self, context: Mapping[str, Any], place: Place, loop: str | None = None) -> None:
@@ -42,6 +43,9 @@ class View:
         self.dataset: dict[str, Any] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.values: dict[str, dict[str, Any]] = {}
+        self.rounds: tuple[int, ...] = ()
+        self.attempt = (0, 1)
+        self.inner: Any = None
         self._records: dict[str, dict[str, Any]] = {}
 
     @property

@@ -42,6 +42,7 @@ PLACE = {"location": {"type": "AzureBlobFSLocation", "folderPath": "a"}}
 DATASETS = (
     dataset("text", "DelimitedText", **PLACE),
     dataset("parquet", "Parquet", **PLACE),
+    dataset("orc", "Orc", **PLACE),
     dataset("excel", "Excel", **PLACE),
     dataset("sftp", "Binary", location={"type": "SftpLocation"}),
     dataset("table", "AzureSqlTable", table="a"),
@@ -123,13 +124,15 @@ def test_what_is_refused(activity: Activity, reason: str) -> None:
     assert reason in found
 
 
-def test_a_loop_that_is_one_task_has_no_cluster() -> None:
+def test_spark_runs_in_every_loop() -> None:
     in_turn = Activity("in turn", "ForEach", type_properties={"isSequential": True})
     side_by_side = Activity("each", "ForEach")
-    assert told(NOTEBOOK, side_by_side) == []
-    for around in ([in_turn], [Activity("until", "Until")], [side_by_side, replace(side_by_side, name="inner")]):
-        assert "no cluster can be had" in "".join(told(NOTEBOOK, *around))
-    assert told(copied("text", "parquet"), in_turn) == []
+    for around in ([side_by_side], [in_turn], [Activity("until", "Until")], [side_by_side, replace(side_by_side, name="inner")]):
+        for activity in (NOTEBOOK, copied("text", "parquet"), copied("text", "orc")):
+            assert told(activity, *around) == []
+    secret = Policy(secure_input=True)
+    assert told(replace(copied("text", "parquet"), policy=secret), in_turn) == []
+    assert "secureInput" in "".join(told(replace(copied("text", "orc"), policy=secret), in_turn))
 
 
 def test_no_export_is_too_odd_for_a_verdict() -> None:
