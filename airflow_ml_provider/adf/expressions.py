@@ -29,7 +29,7 @@ from typing import Any
 from airflow_ml_provider.adf.clr.json import LONGEST
 from airflow_ml_provider.adf.clr.numbers import type_name, write_float
 from airflow_ml_provider.adf.errors import EvaluationError
-from airflow_ml_provider.adf.functions import FUNCTIONS
+from airflow_ml_provider.adf.functions import FUNCTIONS, Function
 from airflow_ml_provider.adf.functions.words import to_text
 from airflow_ml_provider.adf.syntax import Call, Joined, Literal, Node, Select, parse
 
@@ -63,7 +63,7 @@ def evaluate(text: str, state: State) -> Any:
 
 def value_of(node: Node, text: str, state: State) -> Any:
     """The value of a parsed expression; ``text`` is what messages show."""
-    return _jsonable(_Evaluation(text, state).value(node))
+    return _jsonable(Evaluation(text, state).value(node))
 
 
 def is_expression(text: str) -> bool:
@@ -101,8 +101,11 @@ def _jsonable(value: Any) -> Any:
     return [_jsonable(inner) for inner in value] if isinstance(value, list) else value
 
 
-class _Evaluation:
+class Evaluation:
     """One text in one state."""
+
+    functions: Mapping[str, Function] = FUNCTIONS
+    references: frozenset[str] = frozenset(name.casefold() for name in REFERENCES)
 
     def __init__(self, text: str, state: State) -> None:
         self.text, self.state = text, state
@@ -123,9 +126,9 @@ class _Evaluation:
 
     def _called(self, call: Call) -> Any:
         name = call.name.casefold()
-        if name in _REFERENCES:
+        if name in self.references:
             return self._referred(name, [self.value(one) for one in call.arguments])
-        function = FUNCTIONS.get(name)
+        function = self.functions.get(name)
         if function is None:
             raise EvaluationError("the language has no such function")
         function.count(len(call.arguments))
@@ -199,6 +202,3 @@ class _Evaluation:
 
 def _get(bag: Any, name: str) -> Any:
     return bag.get(name) if isinstance(bag, Mapping) else None
-
-
-_REFERENCES = frozenset(name.casefold() for name in REFERENCES)

@@ -150,6 +150,104 @@ def test_an_arm_template(tmp_path: Path) -> None:
     assert load(tmp_path, {"other": 5}).pipelines[0].activities[0].type_properties["c"] == 5
 
 
+def arm(root: Path, parameters: dict[str, Any], variables: dict[str, Any], *resources: tuple[str, str, Any]) -> Path:
+    """Write a template down: resources of the factory by type, name without the factory, and properties."""
+    found = [
+        {"type": f"Microsoft.DataFactory/factories/{kind}", "name": name, "properties": properties}
+        for kind, name, properties in resources
+    ]
+    document = {"contentVersion": "1.0.0.0", "parameters": parameters, "variables": variables, "resources": found}
+    (root / "arm.json").write_text(json.dumps(document))
+    return root / "arm.json"
+
+
+ARM = {
+    "format('{0}-{1}{{x}}', parameters('env'), 5)": "Dev-5{x}",
+    "toLower(parameters('env'))": "dev",
+    "toUpper(variables('both'))": "DEV-LAKE",
+    "replace(variables('both'), '-', '_')": "Dev_lake",
+    "substring(variables('both'), 4)": "lake",
+    "substring(variables('both'), 0, 3)": "Dev",
+    "take(variables('list'), 1)[0]": "a",
+    "concat(variables('list'), createArray('c'))": ["a", "b", "c"],
+    "padLeft(7, 3, '0')": "007",
+    "length(createObject('a', 1, 'b', null()))": 2,
+    "if(equals(parameters('env'), 'Dev'), variables('tree').inner, false())": "dev",
+    "coalesce(null(), last(split('a/b', '/')))": "b",
+    "variables('tree')['inner']": "dev",
+}
+
+
+@pytest.mark.parametrize("text", ARM)
+def test_functions_of_templates(tmp_path: Path, text: str) -> None:
+    variables = {"both": "[concat(parameters('env'), '-', parameters('store'))]", "list": ["a", "b"]}
+    variables["tree"] = {"inner": "[toLower(parameters('env'))]"}
+    parameters = {"env": {"defaultValue": "Dev"}, "store": {"defaultValue": "[variables('kind')]"}}
+    activities = {"activities": [step("w", seconds=f"[{text}]")]}
+    factory = load(arm(tmp_path, parameters, {**variables, "kind": "lake"}, ("pipelines", "[concat('f', '/', 'p')]", activities)))
+    assert factory.pipelines[0].activities[0].type_properties["seconds"] == ARM[text]
+    assert not factory.problems
+
+
+ELSEWHERE = {
+    "uniqueString(resourceGroup().id)": "a hash that Azure makes",
+    "guid('a')": "a hash that Azure makes",
+    "resourceGroup().location": "where it is deployed",
+    "utcNow()": "new at each deployment",
+    "parameters('none')": "the parameter 'none' has no value: give it one in a parameter file",
+    "variables('round')": "made of itself",
+    "format('{0:D3}', 1)": "without a form of their own",
+    "substring('a', 5)": "in a text of 1 characters",
+    "nothing()": "no such function",
+}
+
+
+@pytest.mark.parametrize("text", ELSEWHERE)
+def test_what_a_template_does_not_hold_is_told(tmp_path: Path, text: str) -> None:
+    activities = {"activities": [step("w", seconds=f"[{text}]")]}
+    factory = load(arm(tmp_path, {}, {"round": "[variables('round')]"}, ("pipelines", "f/p", activities)))
+    assert factory.pipelines[0].activities[0].type_properties["seconds"] == f"[{text}]"
+    (problem,) = factory.problems
+    assert ELSEWHERE[text] in problem.reason
+    assert not problem.fatal
+
+
+def test_names_that_are_not_known_are_found_by_the_same_words(tmp_path: Path) -> None:
+    at = "concat(parameters('factoryName'), '/', "
+    there = "toLower(format('{0}-{1}', parameters('env'), uniqueString(resourceGroup().id)))"
+    call = {"pipeline": {"referenceName": "[concat('load_', parameters('env'))]", "type": "PipelineReference"}}
+    look = {"dataset": {"referenceName": f"[{there}]", "type": "DatasetReference"}}
+    place = {"type": "AzureBlobFSLocation", "folderPath": "a"}
+    shape = {
+        "type": "Json",
+        "linkedServiceName": {"referenceName": "[parameters('lake')]"},
+        "typeProperties": {"location": place},
+    }
+    path = arm(
+        tmp_path,
+        {"factoryName": {"type": "string"}, "env": {"type": "string"}, "lake": {"type": "string"}},
+        {},
+        ("pipelines", f"[{at}'load_', parameters('env'))]", {"activities": [step("look", "Lookup", **look)]}),
+        ("pipelines", f"[{at}'start')]", {"activities": [step("call", "ExecutePipeline", **call)]}),
+        ("datasets", f"[{at}{there})]", shape),
+    )
+    report = as_json(load(path))
+    assert {one["name"]: (one["verdict"], one["reasons"]) for one in report["pipelines"]} == {
+        "load_{env}": ("imported", []),
+        "start": ("imported", []),
+    }
+    assert [one["reason"].partition("it is named ")[2] for one in report["problems"]] == [
+        *(
+            "'load_{env}' here, give values as parameters",
+            "'{env}-{uniquestring(resourcegroup().id)}' here, give values as parameters",
+        )
+    ]
+    assert load(path).datasets[0].properties["linkedServiceName"] == {"referenceName": "{lake}"}
+    known = load(path, {"env": "dev", "lake": "LS_Lake"})
+    assert [one.name for one in known.pipelines] == ["load_dev", "start"]
+    assert as_json(known)["summary"]["imported"] == 2
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -250,7 +348,7 @@ def test_what_bicep_and_azures_own_tools_write(tmp_path: Path) -> None:
     for name, document in documents.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(document))
     factory = load(tmp_path)
-    assert {one.name for one in factory.pipelines} == {"load", "name", "listed", "shown"}
+    assert {one.name for one in factory.pipelines} == {"load", "{uniqueString(resourceGroup().id)}", "listed", "shown"}
     assert not [problem for problem in factory.problems if problem.fatal]
     load_ = factory.pipeline("load")
     assert load_ and load_.activities[0].type_properties == {"waitTimeInSeconds": 5}
