@@ -19,7 +19,7 @@ from airflow_ml_provider.adf import jobs, programs
 from airflow_ml_provider.adf.document import json_files, load
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.events import Blobs, Events
-from airflow_ml_provider.adf.graph import Activity, Factory, Json, Parameter, Pipeline
+from airflow_ml_provider.adf.graph import HALF_A_DAY, WITHOUT_POLICY, Activity, Factory, Json, Parameter, Pipeline
 from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, register
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.schedules import starts
@@ -49,13 +49,6 @@ _TYPES |= {"boolean": "boolean", "array": "array", "object": "object"}
 _BATCH = 20
 _PARALLEL_AT_MOST = 50
 _END = "pipeline_end"
-_CONTROL = frozenset(
-    [
-        *("appendvariable", "executepipeline", "fail", "filter", "foreach", "ifcondition"),
-        *("setvariable", "switch", "until", "validation", "wait", "webhook"),
-    ]
-)
-"""Types without a policy: a timeout of theirs is a property of their own, or they have none."""
 _WRITERS = ("setvariable", "appendvariable")
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -387,7 +380,7 @@ class _Tasks:
 
 def policy_fields(activity: Activity) -> dict[str, Any]:
     """A policy as fields of an operator; what is an expression there is left at Data Factory's default. Activities of control have none."""
-    if activity.type.casefold() in _CONTROL:
+    if activity.type.casefold() in WITHOUT_POLICY:
         return {}
     policy = activity.policy
     timeout, delay = seconds_of(policy.timeout), seconds_of(policy.retry_interval)
@@ -395,5 +388,5 @@ def policy_fields(activity: Activity) -> dict[str, Any]:
     return {
         "retries": retries,
         "retry_delay": timedelta(seconds=delay if delay is not None else 30),
-        "execution_timeout": timedelta(seconds=timeout or 12 * 3600),
+        "execution_timeout": timedelta(seconds=timeout or HALF_A_DAY),
     }

@@ -15,6 +15,15 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 
 Json = Any
+WITHOUT_POLICY = frozenset(
+    [
+        *("appendvariable", "executepipeline", "fail", "filter", "foreach", "ifcondition"),
+        *("setvariable", "switch", "until", "validation", "wait", "webhook"),
+    ]
+)
+"""Types of activities without a policy: a timeout of theirs is a property of their own, or they have none."""
+HALF_A_DAY = 12 * 3600.0
+"""Seconds of a policy's timeout that is not given."""
 
 
 class Condition(StrEnum):

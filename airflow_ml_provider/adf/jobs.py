@@ -15,14 +15,13 @@ from typing import Any
 from airflow_ml_provider.adf import references
 from airflow_ml_provider.adf.clusters import databricks_fields, name_of
 from airflow_ml_provider.adf.durations import seconds_of
-from airflow_ml_provider.adf.graph import Activity, Branch, Edge, Factory, Job, JobTask, Json, Pipeline, Policy, RunIf
+from airflow_ml_provider.adf.graph import HALF_A_DAY, Activity, Branch, Edge, Factory, Job, JobTask, Json, Pipeline, Policy, RunIf
 from airflow_ml_provider.adf.programs import TASKS
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.values import expressions
 from airflow_ml_provider.core.errors import SpecError
 
 KIND = "databricksJob"
-_HALF_A_DAY = 12 * 3600.0
 _TOLD_TO_PEOPLE = ("email_notifications", "webhook_notifications", "notification_settings", "health", "description")
 _LEFT = {
     "job": frozenset(
@@ -139,7 +138,7 @@ class _Reader:
         parameters = {_text(one, self.where, "name"): as_text(one.get("default")) for one in found}
         references.check(list(parameters.values()), self.where, (), ())
         own, asked = seconds_of(self.around.policy.timeout), _number(self.settings, self.where, "timeout_seconds")
-        limit = min(filter(None, (own or _HALF_A_DAY, asked)))
+        limit = min(filter(None, (own or HALF_A_DAY, asked)))
         return Job(self.id, str(self.settings.get("name") or self.id), parameters, limit)
 
     def _task(self, raw: Mapping[str, Json], where: str, keys: list[str], parameters: set[str]) -> Activity:
@@ -182,7 +181,7 @@ class _Reader:
         if own < 0:
             raise SpecError(f"{where}: max_retries: got {own:g}: takes a number of attempts that ends")
         again = int(policy.retry) if str(policy.retry).isdecimal() else 0
-        limit = min(filter(None, (seconds_of(policy.timeout) or _HALF_A_DAY, _number(raw, where, "timeout_seconds"))))
+        limit = min(filter(None, (seconds_of(policy.timeout) or HALF_A_DAY, _number(raw, where, "timeout_seconds"))))
         pause = _number(raw, where, "min_retry_interval_millis") / 1000 if own else policy.retry_interval
         return replace(policy, retry=int((own + 1) * (again + 1) - 1), retry_interval=pause, timeout=limit)
 

@@ -80,7 +80,7 @@ def test_containers_inside_containers(pipeline: Callable[..., Run]) -> None:
         "skipped",
         "skipped",
     ]
-    assert "still false after" in done.xcom("late", "adf_record")["error"]["message"]
+    assert "still false" in done.xcom("late", "adf_record")["error"]["message"]
 
 
 class Asked(Scheduled):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,3 +177,33 @@ def test_rounds_on_real_spark(
     assert [event["append"] for event in done.xcom("grow", "adf_events")] == ["2", "3"]
     live = [one for one in LocalBackend(spark_root).owned() if one.name == "real_rounds" and one.state is ClusterState.RUNNING]
     assert not live
+
+
+def test_activities_in_a_loop_have_the_timeout_of_their_policy(
+    pipeline: Callable[..., Run], service: Any, program: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_STEPS_UNTIL_DONE", 10**9)
+    policy = {"timeout": "00:00:01", "retry": 1, "retryIntervalInSeconds": 0}
+    told = append("told", "all", expression("@activity('count rows').error"), after("count rows", "Failed"))
+    done = pipeline(
+        "slow", each("in turn", "@createArray('a')", {**program, "policy": policy}, told, sequential=True), variables=VARIABLES
+    )
+    check(done)
+    assert [made.state for made in jobs(service)] == [JobState.CANCELLED] * 2
+    (error,) = (event["append"] for event in done.xcom("in_turn", "adf_events"))
+    assert (error["message"], error["errorCode"]) == ("activity 'count rows': the timeout of 1 s has passed", "2110")
+
+
+def test_an_untils_timeout_ends_what_runs_in_it(
+    pipeline: Callable[..., Run], service: Any, program: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_STEPS_UNTIL_DONE", 10**9)
+    fixed = {**program, "typeProperties": {"pythonFile": "dbfs:/count.py"}, "policy": {"timeout": "01:00:00", "retry": 9}}
+    started = time.monotonic()
+    done = pipeline("late", until("late", "@equals(1, 2)", fixed, timeout="00:00:02"), good("caught", after("late", "Failed")))
+    check(done)
+    assert time.monotonic() - started < 30
+    assert [made.state for made in jobs(service)] == [JobState.CANCELLED]
+    assert (
+        "the timeout of 2 s has passed, and its expression was still false" in done.xcom("late", "adf_record")["error"]["message"]
+    )

@@ -20,6 +20,7 @@ from airflow_ml_provider.operators.adf.calls import Call
 from airflow_ml_provider.operators.adf.clusters import AdfClusterOperator, AdfSharedJobOperator, end_of_shared
 from airflow_ml_provider.operators.adf.conversion import AdfConversionOperator, conversion
 from airflow_ml_provider.operators.adf.jobs import task_properties
+from airflow_ml_provider.operators.adf.limits import TimedOut
 from airflow_ml_provider.operators.notebooks import secrets_of
 from airflow_ml_provider.operators.spark_cluster import CreateSparkClusterOperator
 
@@ -85,12 +86,18 @@ class Inner:
 
     @contextmanager
     def _watched(self, operator: AdfClusterOperator | AdfSharedJobOperator) -> Iterator[None]:
-        """What a kill cancels meanwhile; also when it is no kill but a timeout that ends the block."""
+        """What a kill, or the timeout of the activity or of a loop, cancels meanwhile."""
         self._now = operator
         if self.killed:
             operator.on_kill()
         try:
             yield
+        except TimedOut:
+            operator.log.info("Time is up: cancelling what runs")
+            operator.on_kill()
+            if isinstance(operator, _InnerJobOperator):
+                operator.until_ended()
+            raise
         finally:
             self._now = None
 
@@ -111,6 +118,11 @@ class _InnerJobOperator(AdfSharedJobOperator):
 
     def run(self, context: Context) -> Any:
         return self._run(context, None)
+
+    def until_ended(self) -> None:
+        """Wait for the end of a job that was cancelled: the next attempt must not take it for one that runs."""
+        if job := self._killed.job:
+            self._wait().for_job(job, None)
 
     def _work(self, context: Context) -> Work:
         work, view = super()._work(context), self.call.view

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
 from airflow_ml_provider.adf import semantics
 from airflow_ml_provider.adf.durations import seconds_of
-from airflow_ml_provider.adf.graph import Activity, Condition
+from airflow_ml_provider.adf.graph import HALF_A_DAY, WITHOUT_POLICY, Activity, Condition
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ProviderError
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of, truth
 from airflow_ml_provider.operators.adf.jobs import job_output, job_run
+from airflow_ml_provider.operators.adf.limits import TimedOut, limit
 from airflow_ml_provider.operators.adf.records import error_of, record
 from airflow_ml_provider.operators.adf.secrecy import is_secure, told_of
 
@@ -69,7 +70,7 @@ def _one(call: Call) -> dict[str, Any]:
     for attempt in range(retries + 1):
         call.view.attempt = (attempt, retries + 1)
         try:
-            output = run_container(call) if activity.branches else action_of(activity)(call)
+            output = run_container(call) if activity.branches else _in_time(call)
             return record(Condition.SUCCEEDED, output=output, secure=bool(policy.secure_output))
         except Killed:
             raise
@@ -84,6 +85,24 @@ def _one(call: Call) -> dict[str, Any]:
         if attempt < retries:
             time.sleep(float(call.view.resolve(policy.retry_interval) or 0))
     return record(Condition.FAILED, error=failure)
+
+
+def _in_time(call: Call) -> Any:
+    """What an activity's action gives, within the timeout of its policy."""
+    act = action_of(call.activity)
+    if call.activity.type.casefold() in WITHOUT_POLICY:
+        return act(call)
+    return _limited(call, seconds_of(call.view.resolve(call.activity.policy.timeout)) or HALF_A_DAY, lambda: act(call))
+
+
+def _limited(call: Call, seconds: float, act: Callable[[], Any], more: str = "") -> Any:
+    try:
+        with limit(seconds) as mine:
+            return act()
+    except TimedOut as error:
+        if error.limit is not mine:
+            raise
+        raise ActivityFailed(f"activity {call.activity.name!r}: {error}{more}", "2110") from None
 
 
 def _branch(call: Call) -> Any:
@@ -113,9 +132,13 @@ def _for_each(call: Call) -> Any:
 
 
 def _until(call: Call) -> Any:
-    """Rounds until the expression is true. A round that fails ends the loop."""
+    """Rounds until the expression is true. A round that fails ends the loop, and so does its timeout, in the midst of a round."""
+    seconds = seconds_of(call("timeout")) or _WEEK
+    return _limited(call, seconds, lambda: _rounds(call, time.monotonic() + seconds), ", and its expression was still false")
+
+
+def _rounds(call: Call, deadline: float) -> Any:
     expression = pick(call.activity.type_properties, "expression")
-    deadline = time.monotonic() + (seconds_of(call("timeout")) or _WEEK)
     for rounds in count(1):
         _round(call, rounds)
         if truth(call, "expression", call.view.resolve(expression)):
