@@ -25,6 +25,7 @@ from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.schedules import starts
 from airflow_ml_provider.adf.spark import Overrides, conversion_tasks, in_a_loop, spark_tasks
 from airflow_ml_provider.adf.verdicts import refusal
+from airflow_ml_provider.adf.windows import Windows
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import MountOrId
 from airflow_ml_provider.operators.adf.activity import (
@@ -35,6 +36,7 @@ from airflow_ml_provider.operators.adf.activity import (
     AdfPipelineEndOperator,
     AdfPrepareOperator,
 )
+from airflow_ml_provider.operators.adf.again import again_dag
 from airflow_ml_provider.operators.adf.begin import begin_task, upstream
 from airflow_ml_provider.operators.adf.clusters import AdfClusterOperator, AdfEndOfJobOperator
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
@@ -85,8 +87,24 @@ def adf_dags(
     if stand_ins:
         given["default_args"] = {"pre_execute": stand_in(stand_ins), **dag_fields.get("default_args", {})}
     dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, **given) for one in factory.pipelines if not _refused(one)}
+    dags |= _again(factory, dag_ids, dags)
     caller.update(dags)
     return dags
+
+
+def _again(factory: Factory, dag_ids: Mapping[str, str], dags: Mapping[str, DAG]) -> dict[str, DAG]:
+    """The DAGs that have windows handled again, of pipelines whose triggers ask for it."""
+    found: dict[str, DAG] = {}
+    for name in dict.fromkeys(one.name.casefold() for one in factory.pipelines):
+        windows = next((one.timing for one in starts(factory, name)[0] if isinstance(one.timing, Windows)), None)
+        if windows and windows.retries and dag_ids[name] in dags:
+            made = again_dag(_again_id(dag_ids[name], dag_ids), windows)
+            found[made.dag_id] = made
+    return found
+
+
+def _again_id(dag_id: str, dag_ids: Mapping[str, str]) -> str:
+    return _free(f"{dag_id}__again", {one.casefold() for one in dag_ids.values()})
 
 
 def _refused(pipeline: Pipeline) -> bool:
@@ -170,7 +188,8 @@ def pipeline_dag(
         "params": {**_params(pipeline.parameters, scheduled=bool(by)), **dag_fields.get("params", {})},
     }
     with DAG(dag_id=ids[pipeline.name.casefold()], **fields) as dag:
-        place = Place(factory, pipeline, files, ids, clusters or {}, mounts, by)
+        again = _again_id(dag.dag_id, ids) if any(isinstance(one.timing, Windows) and one.timing.retries for one in by) else ""
+        place = Place(factory, pipeline, files, ids, clusters or {}, mounts, by, again)
         _Tasks(place).all(begin_task(assets, upstream(by, place)))
     return dag
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from airflow_ml_provider.adf.durations import seconds_of
@@ -131,7 +131,21 @@ def _tumbling(trigger: Resource) -> Windows:
         delay=_span(trigger, "delay", pick(bag, "delay")) or timedelta(),
         at_once=max(int(pick(bag, "maxConcurrency") or 50), 1),
         waits=tuple(_wait(trigger, one) for one in _list(pick(bag, "dependsOn"))),
+        **_again(trigger),
     )
+
+
+def _again(trigger: Resource) -> dict[str, Any]:
+    """How often, and after how long, a window that failed is handled again."""
+    policy = pick(trigger.type_properties, "retryPolicy") or {}
+    count, pause = pick(policy, "count") or 0, pick(policy, "intervalInSeconds")
+    if _is_number(count) and (pause is None or _is_number(pause)):
+        return {"retries": int(count), "pause": timedelta(seconds=30 if pause is None else int(pause))}
+    return {}
+
+
+def _is_number(raw: Json) -> bool:
+    return str(raw).isdecimal() and len(str(raw)) < 10
 
 
 def _wait(trigger: Resource, raw: Mapping[str, Json]) -> Wait:
@@ -163,8 +177,9 @@ def _events(trigger: Resource) -> Events:
 
 def _left_out(trigger: Resource) -> Iterator[str]:
     """What of a trigger is not taken over, though it starts the pipeline."""
-    if pick(pick(trigger.type_properties, "retryPolicy") or {}, "count"):
-        yield f"trigger {trigger.name!r}: retryPolicy: a window that failed is not handled again by itself: Clear its run"
+    policy = pick(trigger.type_properties, "retryPolicy") or {}
+    if pick(policy, "count") and not _again(trigger):
+        yield f"trigger {trigger.name!r}: retryPolicy: got {dict(policy)}: takes numbers: a window that failed is not handled again by itself"
     if trigger.type.casefold() == "blobeventstrigger":
         others = [str(one) for one in _list(pick(trigger.type_properties, "events")) if one != _CREATED]
         yield from (f"trigger {trigger.name!r}: {one}: nothing tells of it here" for one in others)

@@ -47,6 +47,7 @@ class Windows:
     :param start: in UTC.
     :param delay: from a window's end until it is handled.
     :param at_once: how many may be handled at the same time.
+    :param retries: how many times the whole pipeline runs again for a window for which it failed, each ``pause`` after its end.
     """
 
     start: datetime
@@ -56,6 +57,8 @@ class Windows:
     delay: timedelta = timedelta()
     at_once: int = 50
     waits: tuple[Wait, ...] = ()
+    retries: int = 0
+    pause: timedelta = timedelta(seconds=30)
 
     def window(self, number: int) -> Span | None:
         """The window of that number, from 0; None after the last."""

@@ -62,6 +62,9 @@ class RecurrenceTimetable(Timetable):
                 yield max(found, missed or found) + tick
 
 
+_SPANS = ("delay", "pause")
+
+
 class WindowTimetable(Timetable):
     """A run for each window, its data interval; ``delay`` after the window's end."""
 
@@ -96,7 +99,8 @@ class WindowTimetable(Timetable):
     def serialize(self) -> dict[str, Any]:
         windows = self.windows
         waits = [[wait.trigger, wait.offset.total_seconds(), wait.size and wait.size.total_seconds()] for wait in windows.waits]
-        return {**_plain(windows), "delay": windows.delay.total_seconds(), "waits": waits}
+        spans = {name: getattr(windows, name).total_seconds() for name in _SPANS}
+        return {**_plain(windows), **spans, "waits": waits}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> WindowTimetable:
@@ -104,7 +108,8 @@ class WindowTimetable(Timetable):
             Wait(name, timedelta(seconds=offset), None if size is None else timedelta(seconds=size))
             for name, offset, size in data["waits"]
         )
-        return cls(Windows(**{**_times(data), "delay": timedelta(seconds=data["delay"]), "waits": waits}))
+        spans = {name: timedelta(seconds=data[name]) for name in _SPANS if name in data}
+        return cls(Windows(**{**_times(data), **spans, "waits": waits}))
 
 
 def _recurrence(data: Mapping[str, Any]) -> Recurrence:

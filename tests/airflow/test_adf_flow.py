@@ -15,7 +15,7 @@ from airflow_ml_provider.adf.graph import Activity, Policy
 from tests.airflow.conftest import Run, _register
 from tests.airflow.test_adf_control import VARIABLES, append, check, each, expression, put
 from tests.airflow.test_adf_semantics import after, bad, good, pipeline, when
-from tests.airflow.test_adf_triggers import Scheduled, export, lake, returning, stored
+from tests.airflow.test_adf_triggers import Scheduled, export, lake, returning, starting, stored
 
 __all__ = ["export", "lake", "pipeline"]
 
@@ -200,3 +200,34 @@ def test_activities_in_a_circle_make_no_dag_and_the_others_do(export: Callable[.
         {"circle": {"activities": [good("a", after("b")), good("b", after("a"))]}, "line": {"activities": [good("a")]}}, {}
     )
     assert list(dags) == ["line"]
+
+
+def test_a_window_that_failed_is_handled_again_as_its_trigger_asks(
+    airflow_db: None, export: Callable[..., dict[str, Any]]
+) -> None:
+    hourly = {"frequency": "Hour", "interval": 1, "startTime": "2024-05-06T00:00:00Z", "maxConcurrency": 1}
+    policy = {"retryPolicy": {"count": 1, "intervalInSeconds": 0}}
+    dags = export(
+        {"unsteady": {"activities": [bad("a")]}, "unsteady__again": {"activities": [good("a")]}},
+        {"windows": starting("unsteady", "TumblingWindowTrigger", {**hourly, **policy})},
+    )
+    assert list(dags) == ["unsteady", "unsteady__again", "unsteady__again_2"]
+    dag, clears = dags["unsteady"], dags["unsteady__again_2"]
+    assert not clears.is_paused_upon_creation
+    _register(clears)
+    first = Scheduled(dag)
+    run_id = first._run.run_id
+    assert first.state == "failed"
+    again = Asked(clears, f"{run_id}__again_1")
+    assert (again._run.conf, again.state) == ({"dag_id": "unsteady", "run_id": run_id}, "success")
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        cleared = session.query(DagRun).filter_by(dag_id="unsteady", run_id=run_id).one()
+        assert (cleared.state, [ti.state for ti in cleared.get_task_instances(session=session)]) == ("queued", [None, None])
+        assert cleared.data_interval_start == datetime(2024, 5, 6, tzinfo=UTC)
+    second = Asked(dag, run_id)
+    assert (second.state, second.ti("pipeline_end").try_number) == ("failed", 2)
+    with create_session() as session:
+        assert session.query(DagRun).filter_by(dag_id=clears.dag_id).count() == 1

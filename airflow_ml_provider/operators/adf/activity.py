@@ -12,6 +12,7 @@ from airflow_ml_provider.adf import programs, semantics
 from airflow_ml_provider.adf.graph import Activity, Branch, Condition, Resource
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 from airflow_ml_provider.operators.adf.actions import action_of
+from airflow_ml_provider.operators.adf.again import ask_again
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of
 from airflow_ml_provider.operators.adf.conversion import conversion
 from airflow_ml_provider.operators.adf.inner import Inner
@@ -293,12 +294,15 @@ class AdfPipelineEndOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         view = View(context, self.place)
         if (begun := view.begun()) is not Condition.SUCCEEDED:
+            if begun is Condition.FAILED:
+                ask_again(view, self.log)
             mark(begun, f"pipeline {self.place.pipeline.name!r} did not begin: {begun}")
         activities = self.place.pipeline.activities
         statuses = view.statuses([activity.name for activity in activities]) if activities else {}
         for name, status in statuses.items():
             self.log.info("%s: %s", name, status)
         if semantics.verdict(activities, statuses) is Condition.FAILED:
+            ask_again(view, self.log)
             raise AirflowFailException(f"pipeline {self.place.pipeline.name!r} failed")
         return view.variables().get(RETURN_VALUE)
 

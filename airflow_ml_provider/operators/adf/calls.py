@@ -175,15 +175,16 @@ def called_run_id(view: View) -> str:
     return found if len(found) <= _LONGEST_ID else f"{found[:150]}__{hashlib.sha256(found.encode()).hexdigest()[:32]}"
 
 
-def start_run(dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
+def start_run(dag_id: str, run_id: str, conf: dict[str, Any], *, again: bool = False) -> None:
     """Start a run of a DAG, unless there is one of that id.
 
+    :param again: if there is one, clear all of it, so that it runs again.
     :raises ProviderError: Airflow does not.
     """
     from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-    answer = SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=conf))
+    answer = SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=conf, reset_dag_run=again))
     if isinstance(answer, ErrorResponse) and "exists" not in str(answer.error).lower():
         raise ProviderError(f"run {run_id!r} of DAG {dag_id!r} was not started: {answer.error}")
 

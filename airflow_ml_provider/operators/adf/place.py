@@ -29,6 +29,7 @@ class Place:
     :param clusters: fields of clusters by linked service or pool, in the place of what the export says.
     :param mounts: of every cluster for a Spark activity.
     :param starts: the triggers that the DAG is scheduled by.
+    :param again: the DAG that has a window handled again; empty where none is.
     :param begin: the task before all others, where a trigger asks for one.
     :param ends: the task whose state is the activity's, by the activity's name.
     :param enters: of a container, the task that judges its condition or its items.
@@ -45,6 +46,7 @@ class Place:
     clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mounts: Sequence[Any] = ()
     starts: tuple[Start, ...] = ()
+    again: str = ""
     begin: Spot | None = None
     ends: dict[str, Spot] = field(default_factory=dict)
     enters: dict[str, Spot] = field(default_factory=dict)

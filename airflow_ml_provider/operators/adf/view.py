@@ -172,6 +172,11 @@ class View:
             given |= resolve(dict(start.parameters), {"trigger": self.trigger(), "pipeline": self.system()})
         return {name: given.get(name, one.default) for name, one in self.place.pipeline.parameters.items()}
 
+    @property
+    def start(self) -> Start | None:
+        """The trigger that started the run."""
+        return self._started[0]
+
     @cached_property
     def _started(self) -> tuple[Start | None, Any]:
         return started_by(self.context, self.place)

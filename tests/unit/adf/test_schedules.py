@@ -137,4 +137,12 @@ def test_all_that_starts_a_pipeline() -> None:
     ]
     found, told = starts(Factory(triggers=(daily, retried)), "load")
     assert [one.trigger for one in found] == ["windows"]
-    assert len(told) == 2
+    (windows,) = (one.timing for one in found if isinstance(one.timing, Windows))
+    assert (windows.retries, windows.pause.total_seconds(), len(told)) == (2, 30, 1)
+    soon = trigger("TumblingWindowTrigger", {**HOURLY, "retryPolicy": {"count": "1", "intervalInSeconds": 5}}, "soon")
+    ((found_soon,), told) = starts(Factory(triggers=(soon,)), "load")
+    assert isinstance(found_soon.timing, Windows)
+    assert (found_soon.timing.retries, found_soon.timing.pause.total_seconds(), told) == (1, 5, [])
+    odd = trigger("TumblingWindowTrigger", {**HOURLY, "retryPolicy": {"count": "@pipeline().x"}}, "odd")
+    (_, (reason,)) = starts(Factory(triggers=(odd,)), "load")
+    assert "retryPolicy: got" in reason
