@@ -69,13 +69,13 @@ def _copy(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[
     except SpecError as error:
         yield str(error)
         return
-    kinds = (kind_of(one.type, one.type_properties) for one in (source, sink))
+    kinds = [kind_of(one.type, one.type_properties) for one in (source, sink)]
     if found is Way.SPARK and not (by_rows(*kinds) and is_in_one_task(activity, pipeline)):
         yield from on_a_cluster(activity)
-    yield from _of_copy(activity, found)
+    yield from _of_copy(activity, found, kinds[0])
 
 
-def _of_copy(activity: Activity, found: Way) -> Iterator[str]:
+def _of_copy(activity: Activity, found: Way, kind: str) -> Iterator[str]:
     """What the two sides of a Copy ask for."""
     source, sink = (bag(activity.type_properties, key) for key in ("source", "sink"))
     yield from _of_store(bag(source, "storeSettings"))
@@ -86,6 +86,8 @@ def _of_copy(activity: Activity, found: Way) -> Iterator[str]:
     for key in ("sqlWriterStoredProcedureName", "storedProcedureTableTypeParameterName"):
         if pick(sink, key):
             yield f"sink.{key}: does not run here: takes an insert or an upsert"
+    if found is Way.SPARK and kind == "xml" and not pick(bag(source, "formatSettings"), "rowTag"):
+        yield "source.formatSettings.rowTag: missing, and Spark must know which element of an Xml file is a row: add it"
     if found is Way.SPARK and pick(bag(source, "formatSettings"), "skipLineCount"):
         yield "formatSettings.skipLineCount: Spark skips no lines: copy to a table instead"
 

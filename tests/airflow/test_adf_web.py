@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -21,11 +22,22 @@ from airflow_ml_provider.plugins.callbacks import callbacks
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_activities import activity, copied, dataset, lake
 from tests.airflow.test_adf_control import check, expression, put
-from tests.airflow.test_adf_semantics import after, pipeline
+from tests.airflow.test_adf_semantics import after, good, pipeline
 from tests.processes import eventually
+from tests.servers.tls import certificate, proxy
 
 __all__ = ["lake", "pipeline"]
 SECRET, ANSWER = "secret-question-81f3", "secret-answer-77aa"
+LOGIN = "login.microsoftonline.com"
+SIGN_IN: dict[str, Any] = {
+    "instance": {"tenant_discovery_endpoint": f"https://{LOGIN}/a-tenant/v2.0/.well-known/openid-configuration", "metadata": []},
+    "openid-configuration": {
+        "authorization_endpoint": f"https://{LOGIN}/a-tenant/oauth2/v2.0/authorize",
+        "token_endpoint": f"https://{LOGIN}/a-tenant/oauth2/v2.0/token",
+        "issuer": f"https://{LOGIN}/a-tenant/v2.0",
+    },
+}
+"""What Microsoft's sign-in tells of itself, by the end of the path."""
 
 
 class Server(ThreadingHTTPServer):
@@ -60,9 +72,16 @@ class Handler(BaseHTTPRequestHandler):
             threading.Thread(target=lambda: httpx.post(asked["callBackUri"], json=asked["tell"]).raise_for_status()).start()
         if path == "/slow":
             return 202, {"Location": "/done", "Retry-After": "0"}, "{}"
+        if path == "/a-tenant/oauth2/v2.0/token":
+            known = dict(parse_qsl(body)).get("client_secret") == SECRET
+            token = {"token_type": "Bearer", "expires_in": 3600, "access_token": "token-of-the-principal"}
+            refused = {"error": "invalid_client", "error_description": "AADSTS7000215: no such secret"}
+            return (200 if known else 401), {"Content-Type": "application/json"}, json.dumps(token if known else refused)
         if path == "/msi/token":
             token = {"access_token": "token-of-the-worker", "expires_on": "4102444800", "resource": "r", "token_type": "Bearer"}
             return 200, {"Content-Type": "application/json"}, json.dumps(token)
+        if found := SIGN_IN.get(path.rpartition("/")[2]):
+            return 200, {"Content-Type": "application/json"}, json.dumps(found)
         if path == "/missing":
             return 404, {}, f"there is no {SECRET}"
         if path == "/pages":
@@ -142,6 +161,42 @@ def test_web_activities(
     assert done.xcom("pages", "adf_record")["output"] == {"rowsRead": 3, "rowsCopied": 3}
     assert [path for _, path, _, _ in server.of("/pages")] == ["/pages", "/pages?after=2"]
     assert (lake / "text.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_a_service_principal_signs_in(
+    pipeline: Callable[..., Run], server: Server, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
+) -> None:
+    """Azure's own library against a server under the name of Microsoft's sign-in, by TLS."""
+    principal = {
+        "type": "ServicePrincipal",
+        "userTenant": "a-tenant",
+        "username": "an-app",
+        "resource": "https://vault.azure.net/",
+    }
+    monkeypatch.setenv("AIRFLOW_VAR_APP_KEY", SECRET)
+    vault = {"type": "AzureKeyVaultSecret", "store": {"referenceName": "kv"}, "secretName": "APP_KEY"}
+    with certificate(LOGIN) as shown, proxy(server.server_port, shown) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(shown.cert))
+        done = pipeline(
+            "principals",
+            activity(
+                "known", "WebActivity", url=f"{server.url}/known", method="GET", authentication={**principal, "password": vault}
+            ),
+            activity(
+                "wrong", "WebActivity", url=f"{server.url}/wrong", method="GET", authentication={**principal, "password": "x"}
+            ),
+            good("caught", after("wrong", "Failed")),
+        )
+    check(done)
+    assert [headers["authorization"] for _, _, headers, _ in server.of("/known")] == ["Bearer token-of-the-principal"]
+    asked = dict(parse_qsl(server.of("/a-tenant/oauth2/v2.0/token")[0][3]))
+    assert (asked["client_id"], asked["grant_type"]) == ("an-app", "client_credentials")
+    assert asked["scope"] == "https://vault.azure.net/.default"
+    assert not server.of("/wrong")
+    assert "AADSTS7000215" in done.xcom("wrong", "adf_record")["error"]["message"]
+    assert SECRET not in log() + json.dumps([str(one) for one in done.xcoms().items()])
 
 
 def test_a_webhook_waits_until_it_is_called_back(

@@ -43,6 +43,7 @@ DATASETS = (
     dataset("text", "DelimitedText", **PLACE),
     dataset("parquet", "Parquet", **PLACE),
     dataset("orc", "Orc", **PLACE),
+    dataset("xml", "Xml", **PLACE),
     dataset("excel", "Excel", **PLACE),
     dataset("sftp", "Binary", location={"type": "SftpLocation"}),
     dataset("table", "AzureSqlTable", table="a"),
@@ -100,6 +101,7 @@ def test_what_runs(activity: Activity) -> None:
     [
         (copied("text", "gone"), "dataset 'gone': is not in the export"),
         (copied("text", "crm"), "DynamicsEntity"),
+        (copied("xml", "orc"), "source.formatSettings.rowTag"),
         (copied("excel", "parquet"), "Excel"),
         (copied("sftp", "text"), "SFTP"),
         (copied("text", "api"), "nothing is written by HTTP"),
