@@ -22,6 +22,7 @@ from airflow_ml_provider.adf.values import expressions
 from airflow_ml_provider.core.errors import SpecError
 
 KIND = "databricksJob"
+_MOST = 1e12
 _TOLD_TO_PEOPLE = ("email_notifications", "webhook_notifications", "notification_settings", "health", "description")
 _LEFT = {
     "job": frozenset(
@@ -218,7 +219,10 @@ class _Reader:
         if key and not found and key != "Default":
             raise SpecError(f"{where}: environment_key: got {key!r}: takes one of the job's environments")
         for one in found if key else ():
-            for text in _bag(one.get("spec") or {}, where, "environments.spec").get("dependencies") or ():
+            listed = _bag(one.get("spec") or {}, where, "environments.spec").get("dependencies") or []
+            if not isinstance(listed, list):
+                raise SpecError(f"{where}: environments: dependencies: got {type(listed).__name__}: takes a list")
+            for text in listed:
                 yield {"whl": str(text)} if str(text).endswith(".whl") else {"pypi": {"package": _requirement(str(text), where)}}
 
 
@@ -271,6 +275,6 @@ def _text(raw: Mapping[str, Json], where: str, field: str) -> str:
 
 def _number(raw: Mapping[str, Json], where: str, field: str) -> float:
     found = raw.get(field) or 0
-    if isinstance(found, bool) or not isinstance(found, int | float):
+    if isinstance(found, bool) or not isinstance(found, int | float) or abs(found) > _MOST:
         raise SpecError(f"{where}: {field}: got {found!r}: takes a number")
     return float(found)

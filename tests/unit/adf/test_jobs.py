@@ -8,10 +8,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airflow_ml_provider.adf import references, semantics
-from airflow_ml_provider.adf.document import load
+from airflow_ml_provider.adf.document import Gathered, load
 from airflow_ml_provider.adf.graph import Activity, Condition, Edge, JobTask, RunIf
+from airflow_ml_provider.adf.jobs import with_jobs
 from airflow_ml_provider.adf.programs import Source, job
 from airflow_ml_provider.adf.report import as_json, render
 from airflow_ml_provider.core.errors import SpecError
@@ -226,3 +229,66 @@ def test_a_definition_is_found_by_its_id_else_by_its_name(tmp_path: Path) -> Non
     (root / "databricksJob" / "7.json").write_text(json.dumps(document))
     assert told(root) == []
     assert load(root).other[0].source == PurePath("databricksJob/7.json")
+
+
+WORDS = (
+    *(
+        "task_key",
+        "depends_on",
+        "run_if",
+        "notebook_task",
+        "notebook_path",
+        "base_parameters",
+        "python_wheel_task",
+        "sql_task",
+        "file",
+    ),
+    *(
+        "new_cluster",
+        "num_workers",
+        "autoscale",
+        "min_workers",
+        "spark_conf",
+        "job_cluster_key",
+        "job_clusters",
+        "libraries",
+        "pypi",
+    ),
+    *(
+        "environments",
+        "environment_key",
+        "spec",
+        "dependencies",
+        "max_retries",
+        "timeout_seconds",
+        "parameters",
+        "name",
+        "default",
+    ),
+    *("existing_cluster_id", "outcome", "init_scripts", "custom_tags", "is_single_node", "tasks", "has_more", "node_type_id"),
+)
+LEAVES = st.one_of(
+    st.sampled_from(
+        ["a", "b", "1:2", "{{job.parameters.day}}", "{{tasks.a.values.b}}", "{{job.x}}", "ALL_DONE", "@{x}", "", "a.whl"]
+    ),
+    st.none() | st.booleans() | st.integers(-(2**1100), 2**1100) | st.floats(allow_nan=False),
+)
+BAGS = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5), max_leaves=12
+)
+ODD = st.dictionaries(st.sampled_from(WORDS), BAGS, max_size=5)
+
+
+@settings(max_examples=400, derandomize=True, database=None, deadline=None)
+@given(st.lists(ODD, min_size=1, max_size=3), ODD)
+def test_no_definition_is_too_odd_for_a_verdict(odd: list[dict[str, Any]], settings_: dict[str, Any]) -> None:
+    tasks = [{**task(key), **one} for key, one in zip("abc", odd, strict=False)]
+    document = {"job_id": 7, "settings": {"job_clusters": [{"job_cluster_key": "a"}], **settings_, "tasks": tasks}}
+    gathered = Gathered()
+    properties = {"jobId": "7", "jobParameters": {"day": "1"}}
+    pipeline = {"activities": [{"name": "nightly", "type": "DatabricksJob", "typeProperties": properties}]}
+    for name, one in (("p", {"name": "p", "properties": pipeline}), ("7", document)):
+        gathered.document(one, PurePath(f"{name}.json"), {})
+    factory = with_jobs(gathered.factory())
+    assert as_json(factory)["pipelines"]
+    assert render(factory.pipelines[0])
