@@ -121,6 +121,7 @@ class JobTask:
     :param service: the linked service of the job's activity, whose name may be the id of a connection.
     :param share: what tells the cluster from the job's others; empty for one of the task's own.
     :param lasting: the cluster outlives the run.
+    :param outcomes: of conditions that it waits for, ``true`` or ``false``, by the names of their activities: the ones with which it runs.
     """
 
     job: str
@@ -130,6 +131,7 @@ class JobTask:
     service: str
     share: str = ""
     lasting: bool = False
+    outcomes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,10 @@ from airflow_ml_provider.adf.values import expressions
 from airflow_ml_provider.core.errors import SpecError
 
 KIND = "databricksJob"
+CONDITION = "condition_task"
+TASK_TYPES = {**TASKS, CONDITION: frozenset(("op", "left", "right"))}
+"""Tasks that run here, and their fields."""
+OPERATORS = ("EQUAL_TO", "NOT_EQUAL", "GREATER_THAN", "GREATER_THAN_OR_EQUAL", "LESS_THAN", "LESS_THAN_OR_EQUAL")
 _MOST = 1e12
 _TOLD_TO_PEOPLE = ("email_notifications", "webhook_notifications", "notification_settings", "health", "description")
 _LEFT = {
@@ -40,7 +44,7 @@ _KNOWN = {
     "task": frozenset(
         (
             *("task_key", "depends_on", "run_if", "job_cluster_key", "new_cluster", "existing_cluster_id", "environment_key"),
-            *("libraries", "max_retries", "min_retry_interval_millis", "timeout_seconds", *TASKS),
+            *("libraries", "max_retries", "min_retry_interval_millis", "timeout_seconds", *TASK_TYPES),
         )
     ),
 }
@@ -144,13 +148,15 @@ class _Reader:
 
     def _task(self, raw: Mapping[str, Json], where: str, keys: list[str], parameters: set[str]) -> Activity:
         _check(raw, where, "task")
-        kinds = [kind for kind in TASKS if raw.get(kind) is not None]
+        kinds = [kind for kind in TASK_TYPES if raw.get(kind) is not None]
         if len(kinds) != 1:
-            raise SpecError(f"{where}: got {' and '.join(kinds) or 'no kind of task'}: takes one of {', '.join(TASKS)}")
+            raise SpecError(f"{where}: got {' and '.join(kinds) or 'no kind of task'}: takes one of {', '.join(TASK_TYPES)}")
         (kind,) = kinds
         asked = _bag(raw.get(kind), where, kind)
-        if unknown := sorted(asked.keys() - TASKS[kind]):
-            raise SpecError(f"{where}: {kind}.{unknown[0]}: does not run here: takes {', '.join(sorted(TASKS[kind]))}")
+        if unknown := sorted(asked.keys() - TASK_TYPES[kind]):
+            raise SpecError(f"{where}: {kind}.{unknown[0]}: does not run here: takes {', '.join(sorted(TASK_TYPES[kind]))}")
+        if kind == CONDITION and asked.get("op") not in OPERATORS:
+            raise SpecError(f"{where}: {kind}.op: got {asked.get('op')!r}: takes {', '.join(OPERATORS)}")
         references.check(asked, where, parameters, keys)
         libraries = [*_bags(raw.get("libraries"), where, "libraries"), *self._environment(raw, where)]
         key = _text(raw, where, "task_key")
@@ -172,9 +178,20 @@ class _Reader:
             key = _text(one, where, "task_key")
             if key not in keys:
                 raise SpecError(f"{where}: depends_on: got {key!r}: takes a task of the job")
-            if one.get("outcome") is not None:
-                raise SpecError(f"{where}: depends_on: outcome: does not run here: take run_if")
             yield Edge(self._name(key), frozenset())
+
+    def _outcomes(self, raw: Mapping[str, Json], where: str) -> dict[str, str]:
+        """The outcomes of conditions that the task waits for."""
+        conditions = {one.get("task_key") for one in self.settings["tasks"] if one.get(CONDITION) is not None}
+        found: dict[str, str] = {}
+        for one in _bags(raw.get("depends_on"), where, "depends_on"):
+            outcome = one.get("outcome")
+            if outcome is None:
+                continue
+            if outcome not in ("true", "false") or one["task_key"] not in conditions:
+                raise SpecError(f"{where}: depends_on: outcome: got {outcome!r}: takes true or false of a {CONDITION}")
+            found[self._name(one["task_key"])] = outcome
+        return found
 
     def _policy(self, raw: Mapping[str, Json], where: str) -> Policy:
         """The task's own retries, as often as the activity's; the shorter of the timeouts."""
@@ -192,7 +209,7 @@ class _Reader:
         asked = raw.get("run_if") or RunIf.ALL_SUCCESS
         if asked not in list(RunIf):
             raise SpecError(f"{where}: run_if: got {asked!r}: takes {', '.join(RunIf)}")
-        made = JobTask(self.around.name, key, RunIf(asked), {}, service)
+        made = JobTask(self.around.name, key, RunIf(asked), {}, service, outcomes=self._outcomes(raw, where))
         if shared := raw.get("job_cluster_key"):
             return replace(made, cluster=self._job_cluster(shared, where), share=f"{self.id} {shared}")
         if standing := raw.get("existing_cluster_id"):

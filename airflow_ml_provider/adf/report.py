@@ -111,5 +111,8 @@ def _tree(activities: tuple[Activity, ...], depth: int) -> Iterator[str]:
 def _after(activity: Activity) -> str:
     if activity.task is None:
         return ", ".join(f"{edge.activity} [{' or '.join(sorted(edge.conditions))}]" for edge in activity.depends_on)
-    names = ", ".join(edge.activity.removeprefix(f"{activity.task.job} / ") for edge in activity.depends_on)
-    return f"{names} [{activity.task.run_if}]" if names else ""
+    task, names = activity.task, [edge.activity for edge in activity.depends_on]
+    told = (
+        f"{name.removeprefix(f'{task.job} / ')}{f' = {task.outcomes[name]}' if name in task.outcomes else ''}" for name in names
+    )
+    return f"{', '.join(told)} [{task.run_if}]" if names else ""

@@ -22,12 +22,18 @@ def runs(edges: Iterable[Edge], statuses: Statuses) -> bool:
     return all(any(statuses[edge.activity] in _MET_BY[condition] for condition in edge.conditions) for edge in edges)
 
 
-def is_reached(activity: Activity, beside: Sequence[Activity], statuses: Statuses) -> bool:
-    """Whether an activity runs among those beside it, by its edges or, in a Databricks job, by its ``run_if``."""
+def is_reached(
+    activity: Activity, beside: Sequence[Activity], statuses: Statuses, taken: Mapping[str, str] | None = None
+) -> bool:
+    """Whether an activity runs among those beside it, by its edges or, in a Databricks job, by its ``run_if``.
+
+    :param taken: what the job's conditions came to, ``true`` or ``false``, by name.
+    """
     if activity.task is None:
         return runs(activity.depends_on, statuses)
     names = ancestors(activity, beside)
-    return _unmet(activity, outcomes([one for one in beside if one.name in names], statuses)) is None
+    found = outcomes([one for one in beside if one.name in names], statuses, taken or {})
+    return _unmet(activity, found, taken or {}) is None
 
 
 def ancestors(activity: Activity, beside: Sequence[Activity]) -> set[str]:
@@ -55,20 +61,26 @@ class Outcome(Enum):
 _BAD = (Outcome.FAILED, Outcome.UPSTREAM_FAILED)
 
 
-def outcomes(tasks: Sequence[Activity], statuses: Statuses) -> dict[str, Outcome]:
+def outcomes(tasks: Sequence[Activity], statuses: Statuses, taken: Mapping[str, str]) -> dict[str, Outcome]:
     """How the tasks of a job ended, in Databricks' words."""
     ended = {Condition.SUCCEEDED: Outcome.SUCCEEDED, Condition.FAILED: Outcome.FAILED}
     found: dict[str, Outcome] = {}
     for task in in_order(tasks):
-        found[task.name] = ended.get(statuses[task.name]) or _unmet(task, found) or Outcome.EXCLUDED
+        found[task.name] = ended.get(statuses[task.name]) or _unmet(task, found, taken) or Outcome.EXCLUDED
     return found
 
 
-def _unmet(task: Activity, before: Mapping[str, Outcome]) -> Outcome | None:
-    """What a task counts as that does not run; None for one that runs."""
-    found = [before[edge.activity] for edge in task.depends_on]
-    if not found or task.task is None:
+def _unmet(task: Activity, before: Mapping[str, Outcome], taken: Mapping[str, str]) -> Outcome | None:
+    """What a task counts as that does not run; None for one that runs. The branch of a condition that is not taken is excluded."""
+    if not task.depends_on or task.task is None:
         return None
+    asked = task.task.outcomes
+    found = [
+        Outcome.EXCLUDED
+        if before[name] is Outcome.SUCCEEDED and asked.get(name, taken.get(name)) != taken.get(name)
+        else before[name]
+        for name in (edge.activity for edge in task.depends_on)
+    ]
     if all(one is Outcome.EXCLUDED for one in found):
         return Outcome.EXCLUDED
     bad = [one in _BAD for one in found]
@@ -83,12 +95,12 @@ def _unmet(task: Activity, before: Mapping[str, Outcome]) -> Outcome | None:
     return None if met else otherwise
 
 
-def verdict(activities: Sequence[Activity], statuses: Statuses) -> Condition:
+def verdict(activities: Sequence[Activity], statuses: Statuses, taken: Mapping[str, str] | None = None) -> Condition:
     """How a pipeline, or the inside of a container, ends: it succeeds when every leaf did; a skipped leaf counts as its parents. In a
     Databricks job, a leaf whose upstream failed counts as failed.
     """
     if any(one.task for one in activities):
-        found = outcomes(activities, statuses)
+        found = outcomes(activities, statuses, taken or {})
         return Condition.FAILED if any(found[name] in _BAD for name in leaves(activities)) else _GOOD
     return Condition.FAILED if any(statuses[name] is Condition.FAILED for name in _judged(activities, statuses)) else _GOOD
 

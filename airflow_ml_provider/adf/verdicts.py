@@ -14,7 +14,7 @@ from airflow_ml_provider.adf.errors import ExpressionError
 from airflow_ml_provider.adf.expressions import REFERENCES, calls
 from airflow_ml_provider.adf.functions import FUNCTIONS
 from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
-from airflow_ml_provider.adf.programs import TASKS
+from airflow_ml_provider.adf.jobs import TASK_TYPES
 from airflow_ml_provider.adf.settings import refusals
 from airflow_ml_provider.adf.syntax import Call, Literal
 from airflow_ml_provider.adf.values import expressions
@@ -70,7 +70,7 @@ _CANNOT = {
     "SqlPoolStoredProcedure": "stored procedures of a Synapse SQL pool are not run here",
 }
 _OTHER = "an activity of a type that is not known here"
-_KNOWN = {*(name.casefold() for name in RUNS), *TASKS}
+_KNOWN = {*(name.casefold() for name in RUNS), *TASK_TYPES}
 _REASONS = {name.casefold(): reason for name, reason in _CANNOT.items()}
 _FUNCTIONS = {*FUNCTIONS, *(name.casefold() for name in REFERENCES)}
 

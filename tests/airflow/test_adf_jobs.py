@@ -28,7 +28,7 @@ def task(key: str, *before: str, **more: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def job(root: Path, *tasks: dict[str, Any], **more: Any) -> dict[str, Any]:
+def job(root: Path, *tasks: dict[str, Any], timeout: int = 0, **more: Any) -> dict[str, Any]:
     """Write job 7 and its programs down; the activity that runs it."""
     for folder in ("databricksJob", "jobs"):
         (root / folder).mkdir(exist_ok=True)
@@ -36,6 +36,7 @@ def job(root: Path, *tasks: dict[str, Any], **more: Any) -> dict[str, Any]:
         (root / "jobs" / f"{one['task_key']}.py").write_text("print('done')\n")
     cluster = {"job_cluster_key": "main", "new_cluster": {"num_workers": 2, "node_type_id": "Standard_D8ds_v5"}}
     settings = {"name": "nightly", "tasks": tasks, "job_clusters": [cluster], "parameters": [{"name": "day", "default": "today"}]}
+    settings["timeout_seconds"] = timeout
     (root / "databricksJob" / "nightly.json").write_text(json.dumps({"job_id": 7, "settings": settings}))
     properties = {"jobId": 7, "jobParameters": {"day": expression("@pipeline().Pipeline")}}
     return {"name": "nightly", "type": "DatabricksJob", "typeProperties": properties, **more}
@@ -92,6 +93,56 @@ def test_a_failed_task_fails_the_job_unless_what_follows_handles_it(
     assert (done.states["nightly.end"], done.states["nightly.end_of_7_main"]) == ("failed", "success")
 
 
+def compares(key: str, op: str, left: str, right: str) -> dict[str, Any]:
+    return task(key, job_cluster_key=None, spark_python_task=None, condition_task={"op": op, "left": left, "right": right})
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_a_condition_excludes_the_branch_that_is_not_taken(
+    pipeline: Callable[..., Run], service: Any, tmp_path: Path, sequential: bool
+) -> None:
+    def of(key: str, outcome: str) -> dict[str, Any]:
+        return {**task(key), "depends_on": [{"task_key": "asks", "outcome": outcome}]}
+
+    tasks = [
+        compares("asks", "EQUAL_TO", "{{job.parameters.day}}", "x"),
+        of("yes", "true"),
+        of("no", "false"),
+        task("after yes", "yes"),
+        task("after no", "no"),
+        task("joins", "yes", "no", run_if="NONE_FAILED"),
+    ]
+    nightly = job(tmp_path, *tasks)
+    nightly["typeProperties"] = {"jobId": "7", "jobParameters": {"day": expression("@item()")}}
+    done = pipeline("conditions", each("each", "@createArray('x', 'y')", nightly, sequential=sequential))
+    check(done)
+    ran = sorted(
+        (made.plan["program"]["args"][1], made.plan["program"]["args"][3].partition(" of ")[0])
+        for cluster in service.clusters.values()
+        for made in cluster.jobs.values()
+    )
+    assert ran == [("x", "after yes"), ("x", "joins"), ("x", "yes"), ("y", "after no"), ("y", "joins"), ("y", "no")]
+
+
+@pytest.mark.parametrize(
+    ("op", "left", "right", "outcome"),
+    [
+        ("EQUAL_TO", "12.0", "12", "false"),
+        ("NOT_EQUAL", "12.0", "12", "true"),
+        ("GREATER_THAN_OR_EQUAL", "12.0", "12", "true"),
+        ("LESS_THAN", "9", "12", "true"),
+        ("GREATER_THAN", "x", "12", None),
+    ],
+)
+def test_conditions_compare_texts_or_numbers(
+    pipeline: Callable[..., Run], tmp_path: Path, op: str, left: str, right: str, outcome: str | None
+) -> None:
+    nightly = job(tmp_path, compares("asks", op, left, right))
+    done = pipeline("compared", nightly)
+    found = done.xcom("nightly.asks", "adf_record")
+    assert (found["output"].get("outcome"), done.state) == (outcome, "success" if outcome else "failed")
+
+
 def test_a_job_for_each_item_has_a_cluster_each(pipeline: Callable[..., Run], service: Any, tmp_path: Path) -> None:
     nightly = job(tmp_path, task("a"), task("b", "a"))
     nightly["typeProperties"] = {"jobId": "7", "jobParameters": {"day": expression("@item()")}}
@@ -102,6 +153,15 @@ def test_a_job_for_each_item_has_a_cluster_each(pipeline: Callable[..., Run], se
         assert len({made.plan["program"]["args"][1] for made in cluster.jobs.values()}) == 1
         assert [made.state for made in cluster.jobs.values()] == [JobState.SUCCEEDED] * 2
         assert cluster.state.ended
+
+
+def test_no_task_begins_after_the_jobs_timeout(pipeline: Callable[..., Run], service: Any, tmp_path: Path) -> None:
+    tasks = [task("first"), *(task(f"number {n}", "first" if n == 2 else f"number {n - 1}") for n in range(2, 6))]
+    done = pipeline("timeouts", job(tmp_path, *tasks, timeout=1))
+    assert done.state == "failed"
+    states = [done.states[f"nightly.{name}.finish"] for name in ("first", "number_2", "number_3", "number_4", "number_5")]
+    assert (states[0], states.count("failed"), states[-1]) == ("success", 1, "skipped")
+    assert all(cluster.state.ended for cluster in service.clusters.values())
 
 
 def test_a_job_without_its_definition_fails_with_the_files_name(pipeline: Callable[..., Run], tmp_path: Path) -> None:

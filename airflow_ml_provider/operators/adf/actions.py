@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from airflow_ml_provider.adf.graph import Activity
+from airflow_ml_provider.adf.jobs import CONDITION
 from airflow_ml_provider.adf.programs import SPARK
 from airflow_ml_provider.core.errors import ConfigurationError
 from airflow_ml_provider.operators.adf.calls import CONTROL, Action, Call
@@ -12,6 +13,7 @@ from airflow_ml_provider.operators.adf.calls import CONTROL, Action, Call
 _HERE = "airflow_ml_provider.operators.adf"
 _ACTIONS = {
     **dict.fromkeys(SPARK, "inner:spark"),
+    CONDITION: "jobs:condition",
     "webactivity": "web:web",
     "webhook": "webhook:webhook",
     "azurefunctionactivity": "web:azure_function",

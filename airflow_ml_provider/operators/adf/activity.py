@@ -17,6 +17,7 @@ from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_
 from airflow_ml_provider.operators.adf.conversion import conversion
 from airflow_ml_provider.operators.adf.inner import Inner
 from airflow_ml_provider.operators.adf.jobs import job_output, job_run, task_properties
+from airflow_ml_provider.operators.adf.jobs import taken as taken_of
 from airflow_ml_provider.operators.adf.loop import run_container, taken
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
 from airflow_ml_provider.operators.adf.records import RECORD, condition_of, error_of, record
@@ -63,7 +64,8 @@ class _AdfOperator(BaseOperator):
         if missing:
             raise AirflowFailException(f"activity {self.activity.name!r} waits for {missing[0]!r}, which is not in the pipeline")
         names = semantics.ancestors(self.activity, beside) if beside else [edge.activity for edge in edges]
-        return semantics.is_reached(self.activity, beside, view.statuses(list(names)))
+        conditions = taken_of(view, [one for one in beside if one.name in names])
+        return semantics.is_reached(self.activity, beside, view.statuses(list(names)), conditions)
 
     @property
     def _beside(self) -> Sequence[Activity]:
@@ -180,7 +182,7 @@ class AdfEndOperator(_AdfOperator):
             return Condition.SUCCEEDED, {}, {}
         states = view.states([self.place.ends[one.name].task_id for one in branch.activities])
         rounds = self._suffixes(view)
-        failed = [suffix for suffix in rounds if self._ended(branch, states, suffix) is Condition.FAILED]
+        failed = [suffix for suffix in rounds if self._ended(view, branch, states, suffix) is Condition.FAILED]
         output = {"count": len(rounds)} if self._maps else job_output(view, branch.activities) if self.activity.job else {}
         if failed:
             return Condition.FAILED, {"message": f"the inside failed ({len(failed)} of {len(rounds)})", "errorCode": ""}, output
@@ -197,9 +199,9 @@ class AdfEndOperator(_AdfOperator):
             return [f"_{index}" for index in range(len(items))]
         return [f"_{view.ti.map_index}" if self.place.ends[self.activity.name].mapped else ""]
 
-    def _ended(self, branch: Branch, states: dict[str, Any], suffix: str) -> Condition:
+    def _ended(self, view: View, branch: Branch, states: dict[str, Any], suffix: str) -> Condition:
         found = {one.name: condition_of(states.get(self.place.ends[one.name].task_id + suffix)) for one in branch.activities}
-        return semantics.verdict(branch.activities, found)
+        return semantics.verdict(branch.activities, found, taken_of(view, branch.activities))
 
 
 class AdfPrepareOperator(_AdfOperator):

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_ml_provider.adf import references
 from airflow_ml_provider.adf.graph import Activity, Job, JobTask
-from airflow_ml_provider.adf.jobs import as_text
+from airflow_ml_provider.adf.jobs import CONDITION, as_text
 from airflow_ml_provider.adf.programs import PUSHED_DOWN
+from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
 from airflow_ml_provider.operators.adf.records import RECORD
 from airflow_ml_provider.operators.adf.view import View
 from airflow_ml_provider.operators.notebooks import TASK_VALUES
+
+_ORDERS = {
+    "GREATER_THAN": operator.gt,
+    "GREATER_THAN_OR_EQUAL": operator.ge,
+    "LESS_THAN": operator.lt,
+    "LESS_THAN_OR_EQUAL": operator.le,
+}
 
 
 def job_run(call: Call, job: Job) -> dict[str, Any]:
@@ -41,6 +50,24 @@ def task_properties(view: View, activity: Activity) -> dict[str, Any]:
     if field and (field != "named_parameters" or found.get(field)):
         found[field] = {**(found.get(field) or {}), **run["parameters"]}
     return found
+
+
+def condition(call: Call) -> dict[str, str]:
+    """Compare two texts, or by their order two numbers, as Databricks does."""
+    found = task_properties(call.view, call.activity)
+    left, right = as_text(found.get("left")), as_text(found.get("right"))
+    if found["op"] in ("EQUAL_TO", "NOT_EQUAL"):
+        return {"outcome": str((left == right) == (found["op"] == "EQUAL_TO")).lower()}
+    try:
+        return {"outcome": str(_ORDERS[found["op"]](float(left), float(right))).lower()}
+    except ValueError:
+        raise SpecError(f"condition_task: got {left!r} {found['op']} {right!r}: takes numbers") from None
+
+
+def taken(view: View, tasks: Sequence[Activity]) -> dict[str, str]:
+    """What the conditions among tasks of a job came to, by name."""
+    names = [one.name for one in tasks if one.type == CONDITION]
+    return {name: found for name in names if (found := (view.record(name).get("output") or {}).get("outcome"))}
 
 
 def job_output(view: View, tasks: Sequence[Activity]) -> dict[str, Any]:

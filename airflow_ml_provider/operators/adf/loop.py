@@ -15,6 +15,7 @@ from airflow_ml_provider.core.errors import ProviderError
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of, truth
 from airflow_ml_provider.operators.adf.jobs import job_output, job_run
+from airflow_ml_provider.operators.adf.jobs import taken as conditions_of
 from airflow_ml_provider.operators.adf.limits import TimedOut, limit
 from airflow_ml_provider.operators.adf.records import error_of, record
 from airflow_ml_provider.operators.adf.secrecy import is_secure, told_of
@@ -48,12 +49,12 @@ def run_inside(call: Call, activities: Sequence[Activity]) -> None:
     for activity in semantics.in_order(activities):
         if call.view.inner.killed:
             raise Killed(f"activity {call.activity.name!r}: the task was killed before {activity.name!r}")
-        reached = semantics.is_reached(activity, activities, statuses)
+        reached = semantics.is_reached(activity, activities, statuses, conditions_of(call.view, activities))
         found = _one(call.of(activity)) if reached else record(Condition.SKIPPED)
         statuses[activity.name] = Condition(found["status"])
         call.view.local[activity.name] = found
         call.log.info("%s: %s", " / ".join(activity.path), found["status"])
-    if semantics.verdict(activities, statuses) is Condition.FAILED:
+    if semantics.verdict(activities, statuses, conditions_of(call.view, activities)) is Condition.FAILED:
         failed = [name for name, status in statuses.items() if status is Condition.FAILED]
         secure = {one.name for one in activities if is_secure(one)}
         errors = {name: "" if name in secure else call.view.record(name)["error"].get("message", "") for name in failed}

@@ -31,7 +31,15 @@ NEW = {
 
 def task(key: str, *before: str, **more: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"task_key": key, "depends_on": [{"task_key": one} for one in before]}
-    kinds = ("notebook_task", "spark_python_task", "spark_jar_task", "python_wheel_task", "sql_task", "dbt_task")
+    kinds = (
+        "notebook_task",
+        "spark_python_task",
+        "spark_jar_task",
+        "python_wheel_task",
+        "sql_task",
+        "dbt_task",
+        "condition_task",
+    )
     return {**found, **({} if more.keys() & set(kinds) else {"notebook_task": {"notebook_path": f"/Shared/{key}"}}), **more}
 
 
@@ -96,6 +104,11 @@ REFUSED = {
     "key twice": [task("a"), task("a")],
     "run_if": [task("a", run_if="SOMETIMES")],
     "outcome": [task("a"), {**task("b"), "depends_on": [{"task_key": "a", "outcome": "true"}]}],
+    "takes EQUAL_TO": [task("a", condition_task={"op": "LIKE", "left": "1", "right": "1"})],
+    "got 'maybe'": [
+        task("a", condition_task={"op": "EQUAL_TO", "left": "1", "right": "1"}),
+        {**task("b"), "depends_on": [{"task_key": "a", "outcome": "maybe"}]},
+    ],
     "job_cluster_key": [task("a", job_cluster_key="none")],
     "docker_image": [task("a", new_cluster={"docker_image": {"url": "x"}})],
     "newClusterInitScripts": [task("a", new_cluster={"init_scripts": [{"workspace": {"destination": "/a.sh"}}]})],
