@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_ml_provider.backends.local.backend import LocalBackend
+from airflow_ml_provider.backends.memory import MemoryBackend
 from airflow_ml_provider.core.state import JobState
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_control import check, each, expression
@@ -155,13 +157,21 @@ def test_a_job_for_each_item_has_a_cluster_each(pipeline: Callable[..., Run], se
         assert cluster.state.ended
 
 
-def test_no_task_begins_after_the_jobs_timeout(pipeline: Callable[..., Run], service: Any, tmp_path: Path) -> None:
-    tasks = [task("first"), *(task(f"number {n}", "first" if n == 2 else f"number {n - 1}") for n in range(2, 6))]
-    done = pipeline("timeouts", job(tmp_path, *tasks, timeout=1))
+def test_no_task_begins_after_the_jobs_timeout(
+    pipeline: Callable[..., Run], service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = MemoryBackend.submit
+
+    def slowly(self: Any, *more: Any, **given: Any) -> str:
+        time.sleep(5)
+        return submit(self, *more, **given)
+
+    monkeypatch.setattr(MemoryBackend, "submit", slowly)
+    done = pipeline("timeouts", job(tmp_path, task("first"), task("second", "first"), task("third", "second"), timeout=4))
     assert done.state == "failed"
-    states = [done.states[f"nightly.{name}.finish"] for name in ("first", "number_2", "number_3", "number_4", "number_5")]
-    assert (states[0], states.count("failed"), states[-1]) == ("success", 1, "skipped")
-    assert all(cluster.state.ended for cluster in service.clusters.values())
+    states = [done.states[f"nightly.{key}.finish"] for key in ("first", "second", "third")]
+    assert states == ["success", "failed", "skipped"]
+    assert all(cluster.state.ended and len(cluster.jobs) == 1 for cluster in service.clusters.values())
 
 
 def test_a_job_without_its_definition_fails_with_the_files_name(pipeline: Callable[..., Run], tmp_path: Path) -> None:
