@@ -13,13 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, Param, TaskGroup, task_group
+from airflow.sdk import DAG, TaskGroup, task_group
 
 from airflow_ml_provider.adf import jobs, programs
 from airflow_ml_provider.adf.document import json_files, load
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.events import Blobs, Events
-from airflow_ml_provider.adf.graph import HALF_A_DAY, WITHOUT_POLICY, Activity, Factory, Json, Parameter, Pipeline
+from airflow_ml_provider.adf.graph import HALF_A_DAY, WITHOUT_POLICY, Activity, Factory, Pipeline
 from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, register
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.schedules import starts
@@ -39,6 +39,7 @@ from airflow_ml_provider.operators.adf.activity import (
 from airflow_ml_provider.operators.adf.again import again_dag
 from airflow_ml_provider.operators.adf.begin import begin_task, upstream
 from airflow_ml_provider.operators.adf.clusters import AdfClusterOperator, AdfEndOfJobOperator
+from airflow_ml_provider.operators.adf.params import params_of
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
 from airflow_ml_provider.operators.adf.stand_ins import StandIns, stand_in
 from airflow_ml_provider.operators.adf.timetable import schedule_fields
@@ -46,8 +47,6 @@ from airflow_ml_provider.operators.adf.timetable import schedule_fields
 __all__ = ["adf_dags", "pipeline_dag", "register"]
 
 log = logging.getLogger(__name__)
-_TYPES = {"string": "string", "securestring": "string", "int": "integer", "float": "number", "bool": "boolean"}
-_TYPES |= {"boolean": "boolean", "array": "array", "object": "object"}
 _BATCH = 20
 _PARALLEL_AT_MOST = 50
 _END = "pipeline_end"
@@ -185,7 +184,7 @@ def pipeline_dag(
         **schedule_fields(by, factory, prefix),
         **limit,
         **dag_fields,
-        "params": {**_params(pipeline.parameters, scheduled=bool(by)), **dag_fields.get("params", {})},
+        "params": {**params_of(pipeline.parameters, scheduled=bool(by)), **dag_fields.get("params", {})},
     }
     with DAG(dag_id=ids[pipeline.name.casefold()], **fields) as dag:
         again = _again_id(dag.dag_id, ids) if any(isinstance(one.timing, Windows) and one.timing.retries for one in by) else ""
@@ -199,27 +198,6 @@ def _told(pipeline: Pipeline, refusals: Iterable[str]) -> str:
     told = [*map(str, pipeline.problems), *refusals]
     lines = [f"Pipeline `{pipeline.name}` of `{pipeline.source}`.", *(f"- {one}" for one in told)]
     return "\n".join(lines)
-
-
-def _params(parameters: Mapping[str, Parameter], *, scheduled: bool) -> dict[str, Param]:
-    """The parameters; of a scheduled DAG each has a default, as Airflow asks for: its trigger gives those that the pipeline requires."""
-    return {name: Param(None) if scheduled and one.required else _param(one) for name, one in parameters.items()}
-
-
-def _param(parameter: Parameter) -> Param:
-    kind = _TYPES.get(parameter.type.casefold())
-    shape: dict[str, Any] = {"format": "password"} if parameter.type.casefold() == "securestring" else {}
-    if kind and not parameter.required and not _fits(parameter.default, kind):
-        kind = None
-    if kind:
-        shape["type"] = kind
-    return Param(**shape) if parameter.required else Param(parameter.default, **shape)
-
-
-def _fits(value: Json, kind: str) -> bool:
-    """Whether a default is of its parameter's type: Airflow refuses the DAG when it is not, Data Factory does not."""
-    python: Any = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}[kind]
-    return isinstance(value, python) and (kind == "boolean" or not isinstance(value, bool))
 
 
 class _Tasks:

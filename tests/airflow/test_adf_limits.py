@@ -6,12 +6,20 @@ import signal
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from airflow.sdk.execution_time.timeout import TimeoutPosix
 
 from airflow_ml_provider.operators.adf.limits import TimedOut, limit
+
+
+@pytest.fixture(autouse=True)
+def alarm() -> Iterator[None]:
+    """Airflow leaves its own handler behind."""
+    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGALRM, before)
 
 
 def seconds_until(error: type[BaseException], work: Callable[[], None]) -> float:
@@ -67,7 +75,6 @@ def test_airflows_own_timeout_goes_on_around_a_limit() -> None:
         work()
     assert 0.4 < time.monotonic() - started < 2
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # Airflow leaves its handler
 
 
 def test_what_is_asked_of_the_supervisor_is_asked_to_its_end() -> None:

@@ -1,0 +1,34 @@
+"""A pipeline's parameters as a DAG's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk import Param
+
+from airflow_ml_provider.adf.graph import Json, Parameter
+
+_TYPES = {"string": "string", "securestring": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_TYPES |= {"boolean": "boolean", "array": "array", "object": "object"}
+
+
+def params_of(parameters: Mapping[str, Parameter], *, scheduled: bool) -> dict[str, Param]:
+    """The parameters; of a scheduled DAG each has a default, as Airflow asks for: its trigger gives those that the pipeline requires."""
+    return {name: Param(None) if scheduled and one.required else _param(one) for name, one in parameters.items()}
+
+
+def _param(parameter: Parameter) -> Param:
+    kind = _TYPES.get(parameter.type.casefold())
+    shape: dict[str, Any] = {"format": "password"} if parameter.type.casefold() == "securestring" else {}
+    if kind and not parameter.required and not _fits(parameter.default, kind):
+        kind = None
+    if kind:
+        shape["type"] = kind
+    return Param(**shape) if parameter.required else Param(parameter.default, **shape)
+
+
+def _fits(value: Json, kind: str) -> bool:
+    """Whether a default is of its parameter's type: Airflow refuses the DAG when it is not, Data Factory does not."""
+    python: Any = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}[kind]
+    return isinstance(value, python) and (kind == "boolean" or not isinstance(value, bool))
