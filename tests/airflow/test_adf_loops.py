@@ -107,9 +107,11 @@ def test_a_kill_cancels_the_job_and_ends_the_loop_and_its_cluster(
 ) -> None:
     monkeypatch.setattr(memory, "_STEPS_UNTIL_DONE", 10**9)
     kill_when(lambda: service.calls["poll"] > 1)
-    program["policy"] = {"retry": 5, "retryIntervalInSeconds": 0}
+    program["policy"] = {"retry": 5, "retryIntervalInSeconds": 60}
+    started = time.monotonic()
     done = pipeline("killed", each("in turn", THREE, program, good("next", after("count rows", "Failed")), sequential=True))
     assert done.states["in_turn"] == "failed"
+    assert time.monotonic() - started < 60
     assert [made.state for made in jobs(service)] == [JobState.CANCELLED]
     (cluster,) = service.clusters.values()
     assert cluster.state.ended
