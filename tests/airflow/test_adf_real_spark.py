@@ -34,6 +34,7 @@ def spark(spark_root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     end_clusters(spark_root)
 
 
+@pytest.mark.soak
 def test_xml_becomes_parquet(pipeline: Callable[..., Run], tmp_path: Path, lake: Path) -> None:
     (lake / "in").mkdir()
     for number in range(2):
@@ -60,6 +61,7 @@ def test_xml_becomes_parquet(pipeline: Callable[..., Run], tmp_path: Path, lake:
     assert done.xcom("load.finish", "adf_record")["output"]["rowsCopied"] == 4
 
 
+@pytest.mark.soak
 def test_a_jar_runs_and_hands_its_result_on(pipeline: Callable[..., Run], tmp_path: Path) -> None:
     (tmp_path / "jars").mkdir()
     jar(tmp_path / "jars", find_jdk().java)

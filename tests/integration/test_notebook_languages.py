@@ -119,6 +119,8 @@ FAILS = {
     "sparkless.r": ("# Databricks notebook source\nlibrary(SparkR)", "there is no package called"),
 }
 
+QUICK = ["scala.scala", "fails.r", "quits.r"]
+
 
 @pytest.fixture(scope="module")
 def cluster(spark_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedCluster]:
@@ -157,9 +159,12 @@ def test_a_notebook_in_scala_and_one_in_r(cluster: MountedCluster, tmp_path: Pat
     assert CANARY not in shown + cluster.log(r.id) + r.kept()[".ipynb"]
 
 
-def test_what_fails_in_scala_and_r_says_it_in_their_words(cluster: MountedCluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names", [QUICK, pytest.param(sorted({*FAILS} - {*QUICK}), marks=pytest.mark.soak)], ids=["quick", "jvms"]
+)
+def test_what_fails_in_scala_and_r_says_it_in_their_words(cluster: MountedCluster, tmp_path: Path, names: list[str]) -> None:
     write(tmp_path, **{name.replace(".", "_"): text for name, (text, _) in FAILS.items()})
-    started = {name: Started(cluster, Notebook(path=str(tmp_path / name))) for name in FAILS}
+    started = {name: Started(cluster, Notebook(path=str(tmp_path / name))) for name in names}
     for name, job in started.items():
         status = job.ended()
         assert status.state is JobState.FAILED, name
