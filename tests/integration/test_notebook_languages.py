@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.notebooks import notebook_code
-from airflow_ml_provider.core.spec import JobSpec, Mount, Node, Notebook
+from airflow_ml_provider.core.spec import JobSpec, Mount, Node, Notebook, RScript
 from airflow_ml_provider.core.state import JobState
 from tests.integration.test_notebooks import Started
 from tests.mounts.clusters import MountedCluster, mounted_cluster
@@ -170,6 +171,18 @@ def test_what_fails_in_scala_and_r_says_it_in_their_words(cluster: MountedCluste
         assert status.state is JobState.FAILED, name
         assert FAILS[name][1] in status.message, name
         assert cluster.log(job.id).endswith(status.message)
+
+
+def test_an_r_script_takes_arguments_and_hands_back_json(cluster: MountedCluster, tmp_path: Path) -> None:
+    script = tmp_path / "total.R"
+    script.write_text(
+        "numbers <- as.integer(commandArgs(trailingOnly = TRUE))\nprint(numbers)\n"
+        """cat(sprintf('{"total": %d}', sum(numbers)), file = Sys.getenv("AIRFLOW_ML_RESULT"))"""
+    )
+    plan = cluster.backend.plan_job(JobSpec(name="r", program=RScript(path=str(script), args=("40", "2"))))
+    job = cluster.backend.submit(cluster.id, plan, token=uuid.uuid4().hex[:24])
+    assert cluster.ended(job).result == {"total": 42}
+    assert "[1] 40  2" in cluster.log(job)
 
 
 def test_scala_makes_a_notebook_classic_and_r_is_refused_where_it_is_not(
