@@ -106,10 +106,10 @@ def test_packages_reach_the_driver_and_the_executors(aws: Services, backend: Any
     cluster = make(backend, **shared)
     program = PythonCode(source=VERSION)
     own = submit(backend, cluster, JobSpec(name="own", program=program, libraries=(second,)))
-    if shared:
+    assert result(aws, backend, cluster, own) == ["2.0", ["2.0"]]
+    if shared:  # after the other: two local clusters begun in one second share their executors' folder
         job = submit(backend, cluster, JobSpec(name="cluster", program=program))
         assert result(aws, backend, cluster, job) == ["1.0", ["1.0"]]
-    assert result(aws, backend, cluster, own) == ["2.0", ["2.0"]]
     backend.terminate(cluster)
 
 
