@@ -54,6 +54,7 @@ main(REQUEST)
 
 def notebook_code(notebook: Notebook) -> PythonCode:
     """The program that runs it. :class:`SpecError` when it cannot be read, or runs a notebook that is not there."""
+    notebook = notebook.model_copy(update={"shipped": shipped(notebook)})  # its files are read once
     languages = languages_of(notebook) if kernel_of(notebook) is None else set()
     request = {
         **shipped(notebook).model_dump(),
