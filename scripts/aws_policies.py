@@ -20,9 +20,10 @@ _BACKENDS = ROOT / "airflow_ml_provider" / "backends"
 BUCKET = "arn:aws:s3:::BUCKET"
 STAGED = f"{BUCKET}/PREFIX/*"
 _IMPLIED = {
-    "RunJobFlow": ("elasticmapreduce:AddTags",),  # it tags what it makes
-    "CreateApplication": ("emr-serverless:TagResource",),
+    "emr": {"RunJobFlow": "elasticmapreduce:AddTags", "StartSession": "elasticmapreduce:AddTags"},
+    "emr-serverless": {"CreateApplication": "emr-serverless:TagResource", "StartSession": "emr-serverless:TagResource"},
 }
+"""What a call takes beside its own action: it tags what it makes."""
 _ANY = ("RunJobFlow", "ListClusters", "DescribeCluster", "CreateApplication", "ListApplications", "GetApplication")
 """Calls that name no cluster, or one of which it is not known yet whose it is."""
 _PASSED = {
@@ -49,7 +50,7 @@ _JOB_ACTIONS = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
 def _policy(service: str) -> Any:
     own = calls(service, *(_BACKENDS / service.replace("-", "_")).glob("*.py"))
     stored = calls("s3", _BACKENDS / "aws" / "storage.py")
-    new = {iam_action(name) for name in own if name in _ANY} | {also for name in own for also in _IMPLIED.get(name, ())}
+    new = {iam_action(name) for name in own if name in _ANY} | {also for name, also in _IMPLIED[service].items() if name in own}
     tagged = "elasticmapreduce:ResourceTag" if service == "emr" else "aws:ResourceTag"
     actions = {iam_action(name) for name in stored}
     roles, to = _PASSED[service]
@@ -58,7 +59,10 @@ def _policy(service: str) -> Any:
         [
             _statement("Make", new, "*"),
             _statement(
-                "Ours", {iam_action(name) for name in own if name not in _ANY}, "*", {"StringLike": {f"{tagged}/{OWNER}": "*"}}
+                "Ours",
+                {iam_action(name, service) for name in own if name not in _ANY},
+                "*",
+                {"StringLike": {f"{tagged}/{OWNER}": "*"}},
             ),
             _statement("PassRoles", {"iam:PassRole"}, roles, passing),
             _statement("Staged", actions - {"s3:ListBucket"}, STAGED),

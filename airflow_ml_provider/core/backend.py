@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from dataclasses import field as member
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -104,6 +107,35 @@ class MakesPages(Protocol):
         """Where a browser finds the job's Spark UI now. It opens for a while to whoever has it: keep it nowhere.
 
         :raises NotFound: no such cluster or job.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a cluster's Spark Connect server answers, over TLS.
+
+    :param target: ``host:port``.
+    :param headers: metadata of every call; whoever has it is let in.
+    :param expires_at: when the headers stop to count, aware.
+    :param spark_version: of the server, where it is known.
+    """
+
+    target: str
+    headers: Mapping[str, str] = member(repr=False)
+    expires_at: datetime
+    spark_version: str | None = None
+
+
+@runtime_checkable
+class ServesConnect(Protocol):
+    """A backend whose clusters serve Spark Connect to clients elsewhere."""
+
+    def connect(self, cluster: str) -> Endpoint | None:
+        """Where a cluster that is ``RUNNING`` serves Spark Connect; None while that starts. Asked again, its headers last longer.
+
+        :raises ServiceError: it does not start.
+        :raises SpecError: it cannot on this cluster.
         """
         ...
 

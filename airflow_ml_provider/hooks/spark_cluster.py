@@ -78,9 +78,14 @@ def _build_on_aws(connection: ClusterConnection) -> Backend:
     return made
 
 
+def default_root() -> Path:
+    """The folder on this machine for what the provider keeps there."""
+    return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "spark"
+
+
 def _local_root(connection: ClusterConnection) -> Path:
     if not connection.staging_uri:
-        return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "spark"
+        return default_root()
     parts = urlsplit(connection.staging_uri)
     path = Path(unquote(parts.path)).expanduser()
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost") or not path.is_absolute():

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_ml_provider._compat import DEFERRABLE
-from airflow_ml_provider.core.backend import MakesPages
+from airflow_ml_provider.core.backend import MakesPages, ServesConnect
 from airflow_ml_provider.core.errors import ClusterFailed, JobFailed, NotFound, ProviderError, WaitTimeout
 from airflow_ml_provider.core.git import GitSource
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.polling import decide_cluster, decide_job
 from airflow_ml_provider.core.spec import JobSpec, Spec
 from airflow_ml_provider.core.state import ClusterStatus, JobState, JobStatus
-from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
+from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook, default_root
 from airflow_ml_provider.links.mlflow import MLflowRunLink
 from airflow_ml_provider.links.notebook import NotebookLink
 from airflow_ml_provider.links.spark import SparkUILink, page_of_task
@@ -30,6 +30,7 @@ from airflow_ml_provider.operators.programs import STAND_IN, absolute, located, 
 from airflow_ml_provider.operators.sources import program_folder, source_tags
 from airflow_ml_provider.operators.tracking import Tracked, Tracking
 from airflow_ml_provider.operators.waiting import Killed, SyncWait
+from airflow_ml_provider.operators.warm import Warm, checked
 from airflow_ml_provider.triggers.pace import JOB_KEY, LogTail
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class SparkJobOperator(BaseOperator):
     :param experiment: of that run, by default the DAG's id.
     :param deferrable: wait in the triggerer, without a worker.
     :param poll_interval: seconds between looks, by default what suits the service.
+    :param warm: on a service whose clusters serve Spark Connect (EMR, EMR Serverless), run the program beside the task, as a client
+        of the cluster's one session: it begins in a second or two, and ends with its task, so another try of the task runs it anew.
+        Elsewhere programs run as always; on the local backend they are warm anyway.
     :param stream_logs: copy the driver's log while the job runs; without it, only when it has ended.
     :raises JobFailed: the program failed or was cancelled.
     :raises ClusterFailed: the cluster failed or ended before the job did.
@@ -100,6 +104,7 @@ class SparkJobOperator(BaseOperator):
         native: Mapping[str, Any] | None = None,
         mlflow_conn_id: str | None = None,
         experiment: str | None = None,
+        warm: bool = False,
         deferrable: bool = DEFERRABLE,
         poll_interval: float | None = None,
         stream_logs: bool = True,
@@ -119,6 +124,7 @@ class SparkJobOperator(BaseOperator):
         self.native = native or {}
         self.mlflow_conn_id = mlflow_conn_id
         self.experiment = experiment
+        self.warm = warm
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.stream_logs = stream_logs
@@ -163,8 +169,11 @@ class SparkJobOperator(BaseOperator):
             cluster = Handle.parse(self.cluster).of_cluster
             backend = self._open(cluster)
             spec = self._spec(context)
-            backend.plan_job(spec)
+            warm = self._warm(backend, cluster)
+            (checked if warm else backend.plan_job)(spec)
         status = self._ready(backend, cluster, deadline)
+        if warm:
+            return self._run_warm(context, warm, spec, status)
         with final_errors():
             job, tracked = self._submit(context, backend, cluster, spec, status)
         self._announce(context, job, spec, status, tracked)
@@ -173,6 +182,29 @@ class SparkJobOperator(BaseOperator):
         tail = LogTail(backend, job)
         ended = self._wait().for_job(job, tail if self.stream_logs else None)
         return self._finish(context, job, ended, tail, tracked.run_id)
+
+    def _warm(self, backend: Backend, cluster: Handle) -> Warm | None:
+        """What runs the program beside this task; None for a job of the service's own."""
+        if not self.warm or not isinstance(backend, ServesConnect):
+            return None
+        return Warm(backend, cluster, default_root() / "cache", self._killed, self.poll_interval or 1.0, self.log)
+
+    def _run_warm(self, context: Context, warm: Warm, spec: JobSpec, ready: ClusterStatus) -> Any:
+        if error := decide_cluster(str(warm.cluster), ready).error:
+            raise ClusterFailed(f"{error}. Clear the task that creates the cluster to get another one")
+        work = self._work(context)
+        tracking, tracked = self._tracked(context, warm.cluster, spec, work.token(work.prior_tries))
+        self._push_links(context["ti"], ready.ui_url, page_of(spec, tracked.url), tracked)
+        spec = spec.model_copy(update={"env": {**tracked.env, **spec.env}})
+        succeeded = False
+        try:
+            with final_errors():
+                secrets = {**tracked.secrets, **self._secrets(spec, context)}
+                result = warm.run(spec, secrets, token=work.token(), attempt=work.prior_tries)
+            succeeded = True
+        finally:
+            tracking.end(tracked.run_id, succeeded=succeeded)
+        return hand_on(result, context["ti"]) if self._is_notebook else result
 
     def _open(self, handle: Handle) -> Backend:
         hook = SparkClusterHook.for_handle(handle)
@@ -214,9 +246,7 @@ class SparkJobOperator(BaseOperator):
     def _submit_once(
         self, context: Context, backend: Backend, cluster: Handle, spec: JobSpec, token: str, ready: ClusterStatus
     ) -> tuple[Handle, Tracked]:
-        tracking = Tracking(self.mlflow_conn_id, self.experiment)
-        tags = {**tags_of(spec, context), **source_tags(None if is_of_then(spec) else self.git, context)}
-        tracked = tracking.start(context, token=token, name=self.name, cluster=str(cluster), tags=tags)
+        tracking, tracked = self._tracked(context, cluster, spec, token)
         spec = spec.model_copy(update={"env": {**tracked.env, **spec.env}})
         plan, secrets = backend.plan_job(spec), {**tracked.secrets, **self._secrets(spec, context)}
         try:
@@ -228,6 +258,11 @@ class SparkJobOperator(BaseOperator):
         self._killed.started(cluster.with_job(job))
         return cluster.with_job(job), tracked
 
+    def _tracked(self, context: Context, cluster: Handle, spec: JobSpec, token: str) -> tuple[Tracking, Tracked]:
+        tracking = Tracking(self.mlflow_conn_id, self.experiment)
+        tags = {**tags_of(spec, context), **source_tags(None if is_of_then(spec) else self.git, context)}
+        return tracking, tracking.start(context, token=token, name=self.name, cluster=str(cluster), tags=tags)
+
     def _failed(self, backend: Backend, job: Handle) -> bool:
         key = job.job or ""
         return insist(partial(backend.poll, job.cluster, [key]), log=self.log)[key].state in (JobState.FAILED, JobState.CANCELLED)
@@ -236,8 +271,10 @@ class SparkJobOperator(BaseOperator):
         """Push what people and links want to see while the job runs."""
         ti = context["ti"]
         ti.xcom_push(key=JOB_KEY, value=str(job))
-        page = page_of(spec, tracked.url)
         ui = page_of_task(ti) if isinstance(self._killed.backend, MakesPages) else cluster.ui_url
+        self._push_links(ti, ui, page_of(spec, tracked.url), tracked)
+
+    def _push_links(self, ti: Any, ui: str | None, page: str, tracked: Tracked) -> None:
         urls = {SparkUILink.xcom_key: ui, MLflowRunLink.xcom_key: tracked.url, NotebookLink.xcom_key: page}
         self.link_urls = {key: url for key, url in urls.items() if url}
         for key, url in self.link_urls.items():

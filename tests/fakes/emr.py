@@ -41,6 +41,8 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from tests.fakes import emr_sessions
+
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/jobs"
 BUCKET = "staging"
@@ -58,6 +60,11 @@ _ROUTES = {
     ("GET", r"/applications/([^/]+)/jobruns/([^/]+)"): "GetJobRun",
     ("DELETE", r"/applications/([^/]+)/jobruns/([^/]+)"): "CancelJobRun",
     ("GET", r"/applications/([^/]+)/jobruns/([^/]+)/dashboard"): "GetDashboardForJobRun",
+    ("POST", r"/applications/([^/]+)/sessions"): "StartSession",
+    ("GET", r"/applications/([^/]+)/sessions"): "ListSessions",
+    ("GET", r"/applications/([^/]+)/sessions/([^/]+)"): "GetSession",
+    ("DELETE", r"/applications/([^/]+)/sessions/([^/]+)"): "TerminateSession",
+    ("GET", r"/applications/([^/]+)/sessions/([^/]+)/endpoint"): "GetSessionEndpoint",
 }
 
 
@@ -192,6 +199,7 @@ class Services:
         self.calls: Counter[str] = Counter()
         self.clusters: dict[str, Cluster] = {}
         self.uis: set[str] = set()
+        self.sessions = emr_sessions.Sessions(self)
         self.lock = threading.RLock()
         self.runs = 0
         self.root = Path(tempfile.mkdtemp(prefix="emr-"))
@@ -207,12 +215,14 @@ class Services:
             self.calls[name] += 1
             if self.refuses(name):
                 raise Refused("ThrottlingException", "Rate exceeded")
-            if name in ("RunJobFlow", "AddJobFlowSteps", "CreateApplication", "StartJobRun", "CancelSteps"):
+            if name in ("RunJobFlow", "AddJobFlowSteps", "CreateApplication", "StartJobRun", "CancelSteps", "StartSession"):
                 shape = _LOADED[service].operation_model(name).input_shape
                 if (report := ParamValidator().validate(given, shape)).has_errors():
                     raise Refused("ValidationException", report.generate_report())
             for cluster in self.clusters.values():
                 self._advance(cluster)
+            if name in emr_sessions.CALLS:
+                return self.sessions.call(service, name, given)
             answer: dict[str, Any] = getattr(self, xform_name(name))(**given)
             return answer
 
@@ -234,6 +244,7 @@ class Services:
         more = {
             "ClusterArn": arn,
             "Tags": cluster.payload.get("Tags", []),
+            "ReleaseLabel": cluster.payload["ReleaseLabel"],
             "LogUri": cluster.payload["LogUri"].replace("s3://", "s3n://"),
         }
         return {"Cluster": {**_summary(cluster), **more}}
@@ -310,6 +321,8 @@ class Services:
         cluster = self._cluster(applicationId)
         if any(job.state not in _ENDED for job in cluster.jobs.values()):
             raise Refused("ValidationException", "Application has running jobs")
+        if any(item.cluster is cluster and item.state not in emr_sessions.ENDED for item in self.sessions.all.values()):
+            raise Refused("ValidationException", "Application has running sessions")
         if cluster.state == "STARTED":
             cluster.end("STOPPED", "CANCELLED", Message="stopped on request")
         return {}
@@ -488,7 +501,7 @@ class Application:
 def _routed(environ: Mapping[str, Any], given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     for (method, path), name in _ROUTES.items():
         if method == environ["REQUEST_METHOD"] and (found := re.fullmatch(path, environ["PATH_INFO"])):
-            names = dict(zip(("applicationId", "jobRunId"), found.groups(), strict=False))
+            names = dict(zip(("applicationId", "sessionId" if "Session" in name else "jobRunId"), found.groups(), strict=False))
             asked = {key: value if key == "states" else value[0] for key, value in parse_qs(environ["QUERY_STRING"]).items()}
             return name, {**given, **asked, **names}
     raise Refused("UnknownOperationException", environ["PATH_INFO"], 404)

@@ -84,6 +84,8 @@ _S3_ACTIONS = {
     "ListObjectsV2": "s3:ListBucket",
     "DeleteObjects": "s3:DeleteObject",
 }
+_OF_BOTH = ("StartSession", "ListSessions", "GetSessionEndpoint", "TerminateSession")
+_PREFIXES = {"emr": "elasticmapreduce", "emr-serverless": "emr-serverless"}
 _RUNS_EMR = ("RunJobFlow", "AddJobFlowSteps", "ListClusters", "ListSteps", "DescribeCluster", "CancelSteps", "TerminateJobFlows")
 
 
@@ -94,8 +96,14 @@ def missing_action(error: ClientError) -> str:
     return iam_action(error.operation_name)
 
 
-def iam_action(operation: str) -> str:
-    """IAM's name for a call."""
+def iam_action(operation: str, service: str | None = None) -> str:
+    """IAM's name for a call.
+
+    :param service: whose call it is, as boto3 names it; without it both are named where two have the call.
+    """
+    if operation in _OF_BOTH:
+        services = [service] if service else list(_PREFIXES)
+        return " or ".join(f"{_PREFIXES[name]}:{operation}" for name in services)
     if operation in _RUNS_EMR or operation.endswith(("AppUI", "PresignedURL")):
         return f"elasticmapreduce:{operation}"
     if operation.endswith(("Object", "Objects", "ObjectsV2")):

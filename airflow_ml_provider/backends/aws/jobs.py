@@ -14,7 +14,7 @@ from airflow_ml_provider.backends.aws.storage import Store
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import NotFound, SpecError
 from airflow_ml_provider.core.lowering import RUNNERS
-from airflow_ml_provider.core.spec import JobSpec, PythonCode, PythonFile
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile
 from airflow_ml_provider.core.staging import JOB, STAGED, Place
 from airflow_ml_provider.core.state import JobState, JobStatus
 from airflow_ml_provider.runners import run_python, run_staged
@@ -57,16 +57,17 @@ def conf_arguments(conf: Mapping[str, str]) -> list[str]:
     return [part for key, value in sorted(conf.items()) for part in ("--conf", f"{key}={value}")]
 
 
-def staged_cluster(*, files: Sequence[str], packages: Sequence[Plan], python: str, machine: str, classes: bool) -> Plan:
+def staged_cluster(spec: ClusterSpec, *, files: Sequence[str], packages: Sequence[Plan], python: str, machine: str) -> Plan:
     """What a cluster's folder will say.
 
     :param files: that lie there as they are, under ``libraries``.
     :param packages: of Python, which every job unpacks.
     :param python: of PySpark on the cluster.
     :param machine: the cluster's architecture.
-    :param classes: whether jobs need the classes of mounts.
     """
-    return {"files": list(files), "packages": list(packages), "python": python, "machine": machine, "classes": classes}
+    idle = minutes(spec.idle_timeout.total_seconds()) if spec.idle_timeout else None
+    about = {"python": python, "machine": machine, "classes": bool(spec.mounts), "idle_minutes": idle}
+    return {"files": list(files), "packages": list(packages), **about}
 
 
 def stage_cluster(store: Store, folder: Place, staged: Plan, secrets: Mapping[str, str]) -> None:
@@ -81,9 +82,11 @@ def stage_cluster(store: Store, folder: Place, staged: Plan, secrets: Mapping[st
     described = {
         "python": staged["python"],
         "machine": staged["machine"],
+        "idle_minutes": staged["idle_minutes"],
         "jvm": str(store.upload(folder, (RUNNERS / "run_jvm.py").read_bytes(), "run_jvm.py")),
         "classes": classes,
         "compiled": str(folder / "mounts.jar"),
+        "jars": [str(folder / "libraries" / Path(path).name) for path in staged["files"] if path.endswith(".jar")],
         "archives": _archives(store, folder, staged["packages"], staged),
     }
     store.write_json(folder / "cluster.json", described)

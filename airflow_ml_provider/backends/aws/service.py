@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
+from airflow_ml_provider.backends.aws import sessions
 from airflow_ml_provider.backends.aws.storage import Store
-from airflow_ml_provider.core.backend import Feature
+from airflow_ml_provider.core.backend import Endpoint, Feature
 from airflow_ml_provider.core.spec import PythonCode, PythonFile, Spec
 from airflow_ml_provider.core.staging import Place
 from airflow_ml_provider.core.state import ClusterStatus
@@ -50,6 +51,30 @@ class AwsService:
         self.store.write(self.staging / "check", b"")
         self.store.remove(self.staging / "check")
         return f"staging in {self.staging}"
+
+    def connect(self, cluster: str) -> Endpoint | None:
+        found = self._sessions(cluster)
+        live = sessions.current(cluster, found)
+        if live is None:
+            self._start_session(cluster, found)
+            return None
+        return self._endpoint(cluster, live.id) if live.state in sessions.READY else None
+
+    def _sessions(self, cluster: str) -> list[sessions.Session]:
+        """The Spark Connect sessions of the cluster that this provider made.
+
+        :raises NotFound: no such cluster.
+        :raises SpecError: it can have none.
+        """
+        raise NotImplementedError
+
+    def _start_session(self, cluster: str, before: Sequence[sessions.Session]) -> None:
+        """Ask for a session after those."""
+        raise NotImplementedError
+
+    def _endpoint(self, cluster: str, session: str) -> Endpoint:
+        """Where a session is reached."""
+        raise NotImplementedError
 
     def _live(self) -> dict[str, Mapping[str, Any]]:
         """What the service lists of every cluster that has not ended, by id."""

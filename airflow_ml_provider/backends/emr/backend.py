@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,13 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from airflow_ml_provider.backends.aws import jobs
+from airflow_ml_provider.backends.aws import jobs, sessions
 from airflow_ml_provider.backends.aws.errors import translated
 from airflow_ml_provider.backends.aws.once import once
+from airflow_ml_provider.backends.aws.releases import has_sessions, spark_of
 from airflow_ml_provider.backends.aws.service import NO_FOLDERS, AwsService
 from airflow_ml_provider.backends.aws.tags import OWNER, decoded
 from airflow_ml_provider.backends.emr import translate
-from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
+from airflow_ml_provider.core.backend import NO_SECRETS, Endpoint, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import NotFound, SpecError
 from airflow_ml_provider.core.lowering import lowered
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec
@@ -36,6 +37,7 @@ class _Facts:
 
     name: str
     token: str
+    label: str
     folder: Place
     log: Place
     tags: Mapping[str, str]
@@ -152,6 +154,46 @@ class EmrBackend(AwsService):
             told = self.emr.get_persistent_app_ui_presigned_url(**asked)
         return str(told["PresignedURL"]) if told.get("PresignedURLReady") else self._console(cluster)
 
+    def _sessions(self, cluster: str) -> list[sessions.Session]:
+        facts = self._of_sessions(cluster)
+        if not has_sessions(facts.label, self.name):
+            raise SpecError(f"warm: cluster {cluster} has the release {facts.label}: takes emr-spark-8.0.0 or later, or no warm")
+        with translated():
+            listed = self.emr.get_paginator("list_sessions").paginate(ClusterId=cluster).search("Sessions[]")
+            ours = [item for item in listed if item and item.get("Name") == sessions.NAME]
+        return [
+            sessions.Session(item["Id"], item["State"], item["CreatedAt"], item.get("StateChangeReason", "")) for item in ours
+        ]
+
+    def _start_session(self, cluster: str, before: Sequence[sessions.Session]) -> None:
+        facts = self._of_sessions(cluster)
+        logs = f"{str(facts.log).rstrip('/')}/{cluster}/sessions/"
+        idle, made_of = sessions.made_of(self.store, facts.folder)
+        plan = translate.plan_session(logs, idle, made_of, {OWNER: facts.token})
+        token = sessions.token_of_next(facts.token, before)
+        with translated():
+            self.emr.start_session(ClusterId=cluster, ClientRequestToken=token, **plan)
+
+    def _endpoint(self, cluster: str, session: str) -> Endpoint:
+        with translated():
+            told = self.emr.get_session_endpoint(ClusterId=cluster, SessionId=session)
+        login = told.get("Credentials", {}).get("UsernamePassword", {})
+        headers = {
+            sessions.AUTH_HEADER: told.get("AuthToken"),
+            "authorization": session,
+            "x-emr-username": login.get("Username"),
+            "x-emr-password": login.get("Password"),
+        }
+        given = {key: value for key, value in headers.items() if value}
+        label = self._of_sessions(cluster).label
+        return Endpoint(sessions.target(told["Endpoint"]), given, told["AuthTokenExpirationTime"], spark_of(label))
+
+    def _of_sessions(self, cluster: str) -> _Facts:
+        facts = self._facts(cluster)
+        if facts is None:
+            raise NotFound(f"cluster {cluster!r} is not known to EMR: create another one")
+        return facts
+
     def _live(self) -> dict[str, Mapping[str, Any]]:
         return {item["Id"]: item for item in self._clusters(ClusterStates=[*translate.LIVE, "TERMINATING"])}
 
@@ -203,7 +245,8 @@ class EmrBackend(AwsService):
                 return None
             token = tags.pop(OWNER)
             log = Place.parse(found.get("LogUri") or f"{self.staging}/logs", "s3", "s3a", "s3n")
-            self._known[cluster] = _Facts(named[0], token, self.staging.of_cluster(token), log, tags)
+            label = str(found.get("ReleaseLabel", ""))
+            self._known[cluster] = _Facts(named[0], token, label, self.staging.of_cluster(token), log, tags)
         return self._known[cluster]
 
     def _by_token(self, token: str) -> str | None:

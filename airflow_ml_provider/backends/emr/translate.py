@@ -10,7 +10,8 @@ from typing import Any
 from airflow_ml_provider.backends.aws import libraries, mounts
 from airflow_ml_provider.backends.aws.jobs import RUNNER, STAGED_KEY, check_job, conf_arguments, staged_cluster, staged_job
 from airflow_ml_provider.backends.aws.machines import architecture, instance_types
-from airflow_ml_provider.backends.aws.releases import python_of, release_label
+from airflow_ml_provider.backends.aws.releases import has_sessions, python_of, release_label
+from airflow_ml_provider.backends.aws.sessions import NAME
 from airflow_ml_provider.backends.aws.tags import encoded
 from airflow_ml_provider.backends.emr.gpus import GPU_CONFIGURATIONS, gpu_properties
 from airflow_ml_provider.core.backend import Plan
@@ -76,6 +77,7 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
         "VisibleToAllUsers": True,
         **_ROLES,
         **_scaling(spec),
+        **({"SessionEnabled": True} if has_sessions(label, "emr") else {}),
     }
     if spec.idle_timeout:
         plan["AutoTerminationPolicy"] = {"IdleTimeout": max(_IDLE[0], int(_seconds(spec.idle_timeout)))}
@@ -93,6 +95,23 @@ def plan_job(spec: JobSpec) -> Plan:
         STAGED_KEY: staged_job(spec),
     }
     return merge(plan, spec.native)
+
+
+def plan_session(log_uri: str, idle_minutes: int | None, properties: Mapping[str, str], tags: Mapping[str, str]) -> Plan:
+    """The payload of ``StartSession`` but for where, and its client token.
+
+    :param idle_minutes: without a client, after which it ends: a cluster with a session is never idle. None as EMR has it.
+    """
+    plan: Plan = {
+        "Name": NAME,
+        "MonitoringConfiguration": {"S3LoggingConfiguration": {"Enabled": True, "LogUri": log_uri}},
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+    }
+    if idle_minutes:
+        plan["SessionIdleTimeoutInMinutes"] = idle_minutes
+    if properties:
+        plan["EngineConfigurations"] = [{"Classification": "spark-defaults", "Properties": dict(properties)}]
+    return plan
 
 
 def cluster_state(native: str) -> ClusterState:
@@ -182,11 +201,11 @@ def _sizes(spec: ClusterSpec) -> dict[str, str]:
 def _staged(spec: ClusterSpec, label: str) -> Plan:
     nodes = {"driver": spec.driver, "worker": spec.worker}
     return staged_cluster(
+        spec,
         files=libraries.files(spec.libraries),
         packages=(),
         python=python_of(label),
         machine=architecture(name for role, node in nodes.items() for name in instance_types(node, role)),
-        classes=bool(spec.mounts),
     )
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from airflow_ml_provider.backends.aws import jobs
+from airflow_ml_provider.backends.aws import jobs, sessions
 from airflow_ml_provider.backends.aws.errors import translated
 from airflow_ml_provider.backends.aws.once import once
+from airflow_ml_provider.backends.aws.releases import has_sessions, spark_of
 from airflow_ml_provider.backends.aws.service import NO_FOLDERS, AwsService
 from airflow_ml_provider.backends.aws.tags import OWNER, decoded, encoded
 from airflow_ml_provider.backends.emr_serverless import translate
-from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
+from airflow_ml_provider.core.backend import NO_SECRETS, Endpoint, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import NotFound, SpecError, Unavailable
 from airflow_ml_provider.core.lowering import lowered
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec
@@ -35,6 +36,7 @@ class _Facts:
 
     name: str
     token: str
+    label: str
     role: str
     folder: Place
     log: Place
@@ -92,6 +94,8 @@ class EmrServerlessBackend(AwsService):
             return
         for job in list(self._job_runs(cluster, states=translate.LIVE_JOBS)):
             self.cancel(cluster, job["id"])
+        if has_sessions(facts.label, self.name):
+            self._end_sessions(cluster)
         self._end(cluster)
         self.store.remove(facts.folder)
 
@@ -167,6 +171,51 @@ class EmrServerlessBackend(AwsService):
         if not self._describe(cluster).state.ended:
             raise Unavailable(f"application {cluster}: its jobs are still ending, and it cannot be stopped before")
 
+    def _sessions(self, cluster: str) -> list[sessions.Session]:
+        facts = self._of_sessions(cluster)
+        if not has_sessions(facts.label, self.name):
+            raise SpecError(f"warm: application {cluster} has the release {facts.label}: takes emr-7.13.0 or later, or no warm")
+        return [
+            sessions.Session(item["sessionId"], item["state"], item["createdAt"], item.get("stateDetails", ""))
+            for item in self._listed_sessions(cluster)
+            if item.get("name") == sessions.NAME
+        ]
+
+    def _start_session(self, cluster: str, before: Sequence[sessions.Session]) -> None:
+        facts = self._of_sessions(cluster)
+        idle, made_of = sessions.made_of(self.store, facts.folder)
+        plan = translate.plan_session(facts.role, idle, made_of, {OWNER: facts.token})
+        token = sessions.token_of_next(facts.token, before)
+        with translated():
+            self.emr.start_session(applicationId=cluster, clientToken=token, **plan)
+
+    def _endpoint(self, cluster: str, session: str) -> Endpoint:
+        with translated():
+            told = self.emr.get_session_endpoint(applicationId=cluster, sessionId=session)
+        version = spark_of(self._of_sessions(cluster).label)
+        headers = {sessions.AUTH_HEADER: told["authToken"]}
+        return Endpoint(sessions.target(told["endpoint"]), headers, told["authTokenExpiresAt"], version)
+
+    def _end_sessions(self, cluster: str) -> None:
+        for item in self._listed_sessions(cluster):
+            if item["state"] not in sessions.ENDED:
+                try:
+                    with translated():
+                        self.emr.terminate_session(applicationId=cluster, sessionId=item["sessionId"])
+                except (NotFound, SpecError):
+                    continue  # it has ended meanwhile
+
+    def _listed_sessions(self, cluster: str) -> list[Mapping[str, Any]]:
+        with translated():
+            pages = self.emr.get_paginator("list_sessions").paginate(applicationId=cluster, maxResults=_PAGE)
+            return [item for item in pages.search("sessions[]") if item]
+
+    def _of_sessions(self, cluster: str) -> _Facts:
+        facts = self._facts(cluster)
+        if facts is None:
+            raise NotFound(f"application {cluster!r} is not known to EMR Serverless: create another cluster")
+        return facts
+
     def _insist_on_life(self, cluster: str) -> None:
         if self._describe(cluster).state.ended:
             raise NotFound(f"application {cluster} has ended: create another cluster")
@@ -209,7 +258,8 @@ class EmrServerlessBackend(AwsService):
             logs = found.get("monitoringConfiguration", {}).get("s3MonitoringConfiguration", {}).get("logUri")
             name = (jobs.token_of(found["name"]) or (found["name"], ""))[0]
             log = Place.parse(logs or f"{self.staging}/logs", "s3", "s3a")
-            self._known[cluster] = _Facts(name, token, role, self.staging.of_cluster(token), log, tags)
+            label = str(found.get("releaseLabel", ""))
+            self._known[cluster] = _Facts(name, token, label, role, self.staging.of_cluster(token), log, tags)
         return self._known[cluster]
 
     def _by_token(self, token: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from airflow_ml_provider.backends.aws import libraries, mounts
@@ -16,7 +16,8 @@ from airflow_ml_provider.backends.aws.jobs import (
     staged_cluster,
     staged_job,
 )
-from airflow_ml_provider.backends.aws.releases import python_of, release_label
+from airflow_ml_provider.backends.aws.releases import has_sessions, python_of, release_label
+from airflow_ml_provider.backends.aws.sessions import NAME
 from airflow_ml_provider.backends.aws.tags import encoded
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
@@ -92,6 +93,7 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
         "autoStopConfiguration": _auto_stop(spec),
         "tags": encoded(spec.tags),
         STAGED_KEY: _staged(spec, label),
+        **({"interactiveConfiguration": {"sessionEnabled": True}} if has_sessions(label, "emr-serverless") else {}),
         **_capacity(spec),
     }
     if properties := _properties(spec):
@@ -114,6 +116,20 @@ def plan_job(spec: JobSpec) -> Plan:
         STAGED_KEY: staged_job(spec),
     }
     return merge(plan, spec.native)
+
+
+def plan_session(role: str, idle_minutes: int | None, properties: Mapping[str, str], tags: Mapping[str, str]) -> Plan:
+    """The payload of ``StartSession`` but for where, and its client token.
+
+    :param idle_minutes: without a client, after which it ends: an application with a session is never idle. None as the service has it.
+    """
+    plan: Plan = {"name": NAME, ROLE: role, "tags": dict(tags)}
+    if idle_minutes:
+        plan["idleTimeoutMinutes"] = idle_minutes
+    if properties:
+        defaults = {"classification": "spark-defaults", "properties": dict(properties)}
+        plan["configurationOverrides"] = {"runtimeConfiguration": [defaults]}
+    return plan
 
 
 def cluster_state(native: str) -> ClusterState:
@@ -148,11 +164,11 @@ def _problems(spec: ClusterSpec) -> Iterator[str]:
 
 def _staged(spec: ClusterSpec, label: str) -> Plan:
     return staged_cluster(
+        spec,
         files=libraries.jars(spec.libraries),
         packages=libraries.packages(spec.libraries),
         python=python_of(label),
         machine="aarch64" if spec.native.get("architecture") == "ARM64" else "x86_64",
-        classes=bool(spec.mounts),
     )
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from airflow_ml_provider.backends.local import commands, with_libraries
 from airflow_ml_provider.backends.local.daemons import Daemons, how, known_cause
@@ -20,12 +19,12 @@ from airflow_ml_provider.backends.local.forking import Forking
 from airflow_ml_provider.backends.local.layout import JobFolder, read_json, write_json
 from airflow_ml_provider.backends.local.processes import JOB_MARK, end_all, of_job, spawn
 from airflow_ml_provider.core.backend import Plan
+from airflow_ml_provider.core.results import wrong_result
 from airflow_ml_provider.core.spec import JobSpec
 from airflow_ml_provider.core.state import JobState
 from airflow_ml_provider.runners import run_python
 
 CANCEL_GRACE = 3.0
-_LARGEST_RESULT = 16 << 20
 _READ_AT_START = (
     *("PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "ARROW_", "MALLOC_", "GLIBC_"),
     *("MPL", "MLFLOW_CONFIGURE_", "MLFLOW_LOGGING_"),
@@ -186,20 +185,3 @@ class Job:
 
     def _spawn(self, command: list[str], env: Mapping[str, str]) -> int:
         return spawn(command, env=env, log=self.folder.log, cwd=self.folder.scratch).pid
-
-
-def wrong_result(path: Path) -> str:
-    """What is wrong with the document that a program handed back; nothing when there is none."""
-    if not path.exists():
-        return ""
-    if path.stat().st_size > _LARGEST_RESULT:
-        return f"the result has {path.stat().st_size} bytes: takes at most {_LARGEST_RESULT}: store it, and hand back where"
-    try:
-        json.loads(path.read_bytes(), parse_constant=_refuse)
-    except ValueError as error:
-        return f"the result is no JSON: {error}"
-    return ""
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON number: hand back null or text in its place")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ import pytest
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 
-from airflow_ml_provider.backends.aws import machines, releases, tags
+from airflow_ml_provider.backends.aws import machines, releases, sessions, tags
 from airflow_ml_provider.backends.aws.jobs import STAGED_KEY, named, token_of
 from airflow_ml_provider.backends.emr import translate as emr
 from airflow_ml_provider.backends.emr.backend import EmrBackend
 from airflow_ml_provider.backends.emr_serverless import translate as serverless
 from airflow_ml_provider.backends.emr_serverless.backend import EmrServerlessBackend
-from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.errors import ServiceError, SpecError
 from airflow_ml_provider.core.libraries import Jar, Maven, PyPI, Requirements, Wheel
 from airflow_ml_provider.core.lowering import LOWERINGS, RUNNERS
 from airflow_ml_provider.core.mounts import Credentials, Mount, open_mount, with_mounts
@@ -112,6 +112,16 @@ EMR_CLUSTERS = {
     ),
     "cluster_mounts": mounted()[0],
     "cluster_gpus": ClusterSpec(name="gpu", worker=Node(gpus=1), workers=1, max_workers=4),
+    "cluster_sessions": ClusterSpec(name="warm", spark_version="4.0"),
+}
+SESSION = {"spark.jars": "s3://bucket/airflow/clusters/t/mounts.jar", "spark.executorEnv.PYTHONPATH": "packages0"}
+SESSIONS = {
+    "emr": emr.plan_session("s3://logs/emr/j-1/sessions/", 30, SESSION, {tags.OWNER: "t"}),
+    "emr-serverless": serverless.plan_session(ROLE["executionRoleArn"], 30, SESSION, {tags.OWNER: "t"}),
+}
+WHERE = {
+    "emr": {"ClusterId": "j-1", "ClientRequestToken": "t-first"},
+    "emr-serverless": {"applicationId": "a", "clientToken": "t-first"},
 }
 SERVERLESS_CLUSTERS = {
     "cluster_smallest": ClusterSpec(name="etl", native=ROLE),
@@ -202,6 +212,36 @@ def test_serverless_jobs(name: str) -> None:
     judge("emr-serverless", "StartJobRun", {**payload, **ROLE, "applicationId": "a", "clientToken": "t"})
 
 
+@pytest.mark.parametrize("service", SESSIONS)
+def test_sessions(service: str) -> None:
+    golden(service, "session", SESSIONS[service])
+    judge(service, "StartSession", {**SESSIONS[service], **WHERE[service]})
+    assert {*sessions.STARTING, *sessions.READY, *sessions.ENDED} == {*MODELS[service].shape_for("SessionState").enum}
+
+
+def test_releases_that_have_sessions() -> None:
+    assert releases.release_label("4.0") == "emr-spark-8.0.0"
+    assert releases.spark_of("emr-spark-8.0.0") == "4.0.2"
+    assert releases.spark_of("emr-99.0.0") is None
+    asked = [(label, service) for label in ("emr-7.12.0", "emr-7.13.0", "emr-spark-8.0.0") for service in WHERE]
+    assert [releases.has_sessions(*item) for item in asked] == [False, False, False, True, True, True]
+    assert not releases.has_sessions("emr-spark-8.0-preview", "emr-serverless")
+    old = serverless.plan_cluster(ClusterSpec(spark_version="3.5.5", native=ROLE))
+    assert "interactiveConfiguration" not in old
+
+
+def test_the_next_session_follows_the_last_and_too_many_failures_end_it() -> None:
+    made = [sessions.Session(f"s{i}", state, datetime.fromtimestamp(i, UTC), "no room") for i, state in enumerate(["FAILED"] * 3)]
+    assert sessions.token_of_next("t", []) == "t-first"
+    assert sessions.token_of_next("t", made[:2]) == "t-s1"
+    assert sessions.current("j-1", made[:2]) is None
+    with pytest.raises(ServiceError, match="cluster j-1: 3 of its Spark Connect sessions have failed: no room"):
+        sessions.current("j-1", made)
+    live = sessions.Session("s9", "BUSY", datetime.fromtimestamp(9, UTC))
+    assert sessions.current("j-1", [*made, live]) is live
+    assert sessions.target("https://abc.s.emr.example.com") == "abc.s.emr.example.com:443"
+
+
 def test_every_kind_of_program_has_a_golden_file() -> None:
     assert {type(spec.program) for spec in JOBS.values()} == {*LOWERINGS, PythonCode, PythonFile}
 
@@ -267,7 +307,7 @@ def test_states_that_are_asked_for_exist() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"spark_version": "4.2"}, r"ClusterSpec.spark_version: got '4.2': EMR is known to bring 3.5.6"),
+        ({"spark_version": "4.2"}, r"ClusterSpec.spark_version: got '4.2': EMR is known to bring 4.0.2, 3.5.6"),
         ({"spark_conf": {"spark.executor.memory": "9g"}}, r"got 'spark.executor.memory': use worker.memory"),
         ({"worker": Node(memory="2g")}, r"ClusterSpec.worker: is set, but workers=0"),
         ({"idle_timeout": timedelta(days=8)}, r"ClusterSpec.idle_timeout: got 8 days, 0:00:00: EMR takes at most 7 days"),
