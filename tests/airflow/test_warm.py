@@ -18,7 +18,7 @@ from airflow.sdk import DAG, task
 
 from airflow_ml_provider.backends.local.backend import LocalBackend
 from airflow_ml_provider.cluster import SparkCluster
-from airflow_ml_provider.core.errors import ConfigurationError, SpecError
+from airflow_ml_provider.core.errors import ConfigurationError, NotFound, SpecError
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Maven, Mount, PythonCode, PythonFile, SparkJar
 from airflow_ml_provider.core.state import ClusterState
@@ -200,6 +200,18 @@ def test_a_session_without_what_the_cluster_has_is_refused(service, monkeypatch)
     backend.store.write_json(folder / "secrets.json", {"spark.hadoop.fs.s3a.secret.key": "x"})
     with pytest.raises(ConfigurationError, match="leave out its conn_id"):
         backend.connect(made)
+
+
+def test_a_cluster_that_can_have_no_session_is_refused(service, kind):
+    hook = SparkClusterHook()
+    with pytest.raises(NotFound, match="create another"):
+        hook.backend.connect("j-GONE" if kind == "emr" else "00fgone")
+    old = {"ReleaseLabel": "emr-7.13.0"} if kind == "emr" else {"releaseLabel": "emr-7.12.0"}
+    made = hook.backend.create(hook.backend.plan_cluster(hook.cluster_spec({"native": old})), token="old")
+    with pytest.raises(SpecError, match="has the release emr-7.*: takes emr-.* or later, or no warm"):
+        hook.backend.connect(made)
+    hook.backend.terminate(made)
+    assert not service.sessions.all
 
 
 def test_a_program_gets_the_clusters_pyspark_and_its_libraries():

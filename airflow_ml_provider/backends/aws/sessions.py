@@ -89,7 +89,8 @@ def made_of(store: Store, folder: Place) -> tuple[int | None, dict[str, str]]:
     found = {
         "spark.jars": ",".join(jars),
         "spark.archives": ",".join(f"{uri}#{name}" for name, uri in packages.items()),
-        "spark.executorEnv.PYTHONPATH": ":".join(packages),
+        # Python workers of a session have a folder of their own, in that of their executor.
+        "spark.executorEnv.PYTHONPATH": ":".join([*packages, *(f"../{name}" for name in packages)]),
     }
     return described["idle_minutes"], {key: value for key, value in found.items() if value}
 
