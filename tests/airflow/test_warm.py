@@ -210,6 +210,7 @@ def test_a_cluster_that_can_have_no_session_is_refused(service, kind):
     made = hook.backend.create(hook.backend.plan_cluster(hook.cluster_spec({"native": old})), token="old")
     with pytest.raises(SpecError, match="has the release emr-7.*: takes emr-.* or later, or no warm"):
         hook.backend.connect(made)
+    until_state(hook.backend, made, (ClusterState.RUNNING,), 10)
     hook.backend.terminate(made)
     assert not service.sessions.all
 
