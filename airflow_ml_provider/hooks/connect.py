@@ -31,6 +31,7 @@ _LONGEST = 1e6
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 _KEY = "x-airflow-ml-key"
 _OF_TRANSPORT = (_KEY, "user-agent", "te", "content-type")
+# What servers of Spark 3.5 and 4 answer for a call that they lack, and for a session that they do not know.
 _NOT_THERE = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.NOT_FOUND)
 
 
@@ -100,9 +101,9 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc]
             call = self._far.unary_unary(f"/spark.connect.SparkConnectService/{name}")
             try:
                 call(request.SerializeToString(), metadata=list(self.headers.now().items()), timeout=_PATIENCE)
-            except grpc.RpcError as error:
-                if error.code() not in _NOT_THERE:
-                    log.warning("Spark Connect session %s was not ended: %s: %s", session, error.code(), error.details())
+            except (grpc.RpcError, ProviderError) as error:
+                if not isinstance(error, grpc.RpcError) or error.code() not in _NOT_THERE:
+                    log.warning("Spark Connect session %s was not ended: %s", session, error)
                     return
 
     def service(self, handler_call_details: Any) -> Any:

@@ -30,7 +30,6 @@ from airflow_ml_provider.operators.programs import STAND_IN, absolute, located, 
 from airflow_ml_provider.operators.sources import program_folder, source_tags
 from airflow_ml_provider.operators.tracking import Tracked, Tracking
 from airflow_ml_provider.operators.waiting import Killed, SyncWait
-from airflow_ml_provider.operators.warm import Warm, checked
 from airflow_ml_provider.triggers.pace import JOB_KEY, LogTail
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from airflow_ml_provider.core.backend import Backend
     from airflow_ml_provider.core.identity import Work
+    from airflow_ml_provider.operators.warm import Warm
 
 _LINES_IN_ERROR = 20
 
@@ -170,7 +170,7 @@ class SparkJobOperator(BaseOperator):
             backend = self._open(cluster)
             spec = self._spec(context)
             warm = self._warm(backend, cluster)
-            (checked if warm else backend.plan_job)(spec)
+            (warm.check if warm else backend.plan_job)(spec)
         status = self._ready(backend, cluster, deadline)
         if warm:
             return self._run_warm(context, warm, spec, status)
@@ -187,6 +187,8 @@ class SparkJobOperator(BaseOperator):
         """What runs the program beside this task; None for a job of the service's own."""
         if not self.warm or not isinstance(backend, ServesConnect):
             return None
+        from airflow_ml_provider.operators.warm import Warm  # late, as DAG files have no need of it
+
         return Warm(backend, cluster, default_root() / "cache", self._killed, self.poll_interval or 1.0, self.log)
 
     def _run_warm(self, context: Context, warm: Warm, spec: JobSpec, ready: ClusterStatus) -> Any:

@@ -89,6 +89,10 @@ class Warm:
     interval: float
     log: Any
 
+    def check(self, spec: JobSpec) -> None:
+        """Raise :class:`SpecError` for a job that cannot be warm."""
+        checked(spec)
+
     def run(self, spec: JobSpec, secrets: Mapping[str, str], *, token: str, attempt: int) -> Any:
         """The JSON value that the program hands back.
 
