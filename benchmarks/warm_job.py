@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make_archive(root)
-        shown = trusted(root)
+        shown = trusted()
         os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(shown.cert)
         with serving(Services(speed=1, spark=spark_for_emr(root))) as services, cluster(root) as running:
             remote = _remote(running)

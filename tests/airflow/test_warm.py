@@ -67,8 +67,8 @@ def remote(spark_root):
 
 
 @pytest.fixture(scope="module")
-def aws(remote, tmp_path_factory):
-    shown = trusted(tmp_path_factory.mktemp("tls"))
+def aws(remote):
+    shown = trusted()
     with pytest.MonkeyPatch.context() as patch, serving(Services(speed=1)) as services:
         patch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(shown.cert))
         with door(services.sessions, shown, remote["SPARK_REMOTE"], remote["SPARK_CONNECT_AUTHENTICATE_TOKEN"]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -28,9 +30,11 @@ ENDED = ("TERMINATED", "FAILED")
 
 
 @cache
-def trusted(folder: Path) -> Certificate:
-    """The certificate of every door of this process. Clients read what they trust once only."""
-    return Certificate(folder)
+def trusted() -> Certificate:
+    """The certificate of every door of this process: clients read what they trust once only."""
+    folder = tempfile.TemporaryDirectory(prefix="tls-")
+    atexit.register(folder.cleanup)
+    return Certificate(Path(folder.name))
 
 
 @dataclass(eq=False)

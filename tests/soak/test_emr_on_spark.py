@@ -181,7 +181,7 @@ def test_a_warm_program_with_mounts_and_packages(
     first = JobSpec(name="first", program=PythonCode(source=WARM.format(folder="first", package=None)))
     assert result(aws, backend, cluster, submit(backend, cluster, first)) == [9, None]
     monkeypatch.setattr(warm, "client_library", lambda _: [])
-    shown = trusted(tmp_path)
+    shown = trusted()
     monkeypatch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(shown.cert))
     assert backend.connect(cluster) is None
     [session] = [session for session in aws.sessions.all.values() if session.cluster.id == cluster]
