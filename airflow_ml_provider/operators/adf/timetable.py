@@ -8,7 +8,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_provider._compat import asset_or_time_schedule
-from airflow_ml_provider.adf.events import Blobs, Events
+from airflow_ml_provider.adf.events import CREATED, DELETED, Blobs, Events
 from airflow_ml_provider.adf.graph import Factory
 from airflow_ml_provider.adf.recurrence import Recurrence
 from airflow_ml_provider.adf.schedules import Start
@@ -62,5 +62,6 @@ def _asset(start: Start, factory: Factory, prefix: str) -> Asset:
     from airflow_ml_provider.triggers.blobs import BlobWatcher
 
     place = f"mount://{storage_of(factory, timing.account)}/{timing.prefix}"
-    watch = BlobWatcher(start.trigger, place, ends=timing.ends, ignore_empty=timing.ignore_empty)
+    what = {"created": CREATED in timing.types, "deleted": DELETED in timing.types}
+    watch = BlobWatcher(start.trigger, place, ends=timing.ends, ignore_empty=timing.ignore_empty, **what)
     return Asset(name=name, watchers=[AssetWatcher(name=name, trigger=watch)])
