@@ -62,6 +62,7 @@ def adf_dags(
     clusters: Overrides | None = None,
     mounts: Sequence[MountOrId] = (),
     stand_ins: StandIns | None = None,
+    watch_interval: float = 30.0,
     **dag_fields: Any,
 ) -> dict[str, DAG]:
     """A DAG for each pipeline of an export, by its id; also put into the caller's module, where Airflow looks for DAGs. A pipeline whose
@@ -74,6 +75,7 @@ def adf_dags(
         in the place of what the export says of its cluster.
     :param mounts: what every Spark activity's cluster has mounted, as a Databricks workspace has its mounts.
     :param stand_ins: by a connection's id, the mount, or the URI or JSON of a connection, that it is until Airflow has a connection of this id.
+    :param watch_interval: seconds between looks for blobs that start a pipeline.
     :param dag_fields: of every DAG, before those that come from the export.
     """
     caller = inspect.stack()[1].frame.f_globals
@@ -82,7 +84,8 @@ def adf_dags(
     factory = _loaded(*_content(folder))
     files = Path(here, programs_path).resolve() if programs_path else folder
     dag_ids = _ids([pipeline.name for pipeline in factory.pipelines], prefix)
-    given = {"dag_ids": dag_ids, "prefix": prefix, "files": files, "clusters": clusters or {}, "mounts": mounts, **dag_fields}
+    places = {"files": files, "clusters": clusters or {}, "mounts": mounts}
+    given = {"dag_ids": dag_ids, "prefix": prefix, "watch_interval": watch_interval, **places, **dag_fields}
     if stand_ins:
         given["default_args"] = {"pre_execute": stand_in(stand_ins), **dag_fields.get("default_args", {})}
     dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, **given) for one in factory.pipelines if not _refused(one)}
@@ -159,6 +162,7 @@ def pipeline_dag(
     clusters: Overrides | None = None,
     mounts: Sequence[MountOrId] = (),
     prefix: str = "",
+    watch_interval: float = 30.0,
     **dag_fields: Any,
 ) -> DAG:
     """The DAG of one pipeline.
@@ -169,6 +173,7 @@ def pipeline_dag(
     :param dag_ids: of the pipelines that this one may start, by their names in lower case.
     :param files: the folder of the programs that its activities name.
     :param prefix: of the names of the assets that its triggers' events update.
+    :param watch_interval: seconds between looks for blobs that start it.
     """
     found, refusals = starts(factory, pipeline.name)
     by = tuple(one for one in found if one.active) or tuple(found)
@@ -181,7 +186,7 @@ def pipeline_dag(
         "description": pipeline.description or None,
         "tags": ["adf", *pipeline.annotations],
         "doc_md": _told(pipeline, refusals),
-        **schedule_fields(by, factory, prefix),
+        **schedule_fields(by, factory, prefix, watch_interval),
         **limit,
         **dag_fields,
         "params": {**params_of(pipeline.parameters, scheduled=bool(by)), **dag_fields.get("params", {})},

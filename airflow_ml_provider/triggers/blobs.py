@@ -83,6 +83,8 @@ class BlobWatcher(BaseEventTrigger):
                 faults, seconds = 0, self.poll_interval
                 if found := [*self._gone(files), *self._news(files, 0.0 if self._looks else until)]:
                     yield TriggerEvent({"blobs": [_body(path) for path in found]})  # type: ignore[no-untyped-call]
+                if not self._looks:
+                    self.log.info("Watching %s, where %d files are", self.place, len(files))
                 self._known = {file.path: file for file in files}
                 self._looks += 1
                 await self._keep(files)
