@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from airflow_ml_provider.adf import clusters, jobs, programs
 from airflow_ml_provider.adf.datasets import READ_BY_ROWS, Role, Way, by_rows, kind_of, role, way
-from airflow_ml_provider.adf.graph import Activity, Factory, Json, Pipeline, Reference
+from airflow_ml_provider.adf.graph import LOOPS, Activity, Factory, Json, Pipeline, Reference
 from airflow_ml_provider.adf.reading import bag, pick, read_reference
 from airflow_ml_provider.adf.rest import wrong_rules
 from airflow_ml_provider.adf.translators import columns
@@ -37,9 +37,9 @@ def is_in_one_task(activity: Activity, pipeline: Pipeline) -> bool:
     by_name = {one.name: one for one in pipeline.walk()}
     for container in (by_name[name] for name in names):
         kind = container.type.casefold()
-        if kind == "until" or (kind == "foreach" and (mapped or pick(container.type_properties, "isSequential") is True)):
+        if kind == "until" or (kind in LOOPS and (mapped or pick(container.type_properties, "isSequential") is True)):
             return True
-        mapped = mapped or kind == "foreach"
+        mapped = mapped or kind in LOOPS
     return False
 
 
