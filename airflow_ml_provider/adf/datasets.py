@@ -12,7 +12,8 @@ from airflow_ml_provider.core.errors import SpecError
 
 BINARY = "binary"
 REST = "restresource"
-FORMATS = ("avro", BINARY, "delimitedtext", "json", "orc", "parquet", "xml")
+EXCEL = "excel"
+FORMATS = ("avro", BINARY, "delimitedtext", EXCEL, "json", "orc", "parquet", "xml")
 _LEGACY = {
     "textformat": "delimitedtext",
     "jsonformat": "json",
@@ -20,9 +21,10 @@ _LEGACY = {
     "orcformat": "orc",
     "avroformat": "avro",
 }
-READ_BY_ROWS = frozenset({"delimitedtext", "json", "orc", "parquet"})
+READ_BY_ROWS = frozenset({"delimitedtext", EXCEL, "json", "orc", "parquet"})
 """Formats that a worker reads row by row."""
 _WRITTEN_BY_ROWS = frozenset({"delimitedtext", "json", "parquet"})
+_ONLY_READ = frozenset({EXCEL, "xml"})
 _LEGACY_TYPES = frozenset({"amazons3object", "azureblob", "azureblobfsfile", "azuredatalakestorefile", "azurefile", "fileshare"})
 _TABLES = (
     *("amazonrdsfororacle", "amazonrdsforsqlserver", "amazonredshift", "azuremysql", "azurepostgresql", "azuresql", "azuresqldw"),
@@ -128,14 +130,23 @@ def _of_files(activity: Activity, source: Resource, sink: Resource) -> Way:
     one, other = (kind_of(found.type, found.type_properties) for found in (source, sink))
     if BINARY in (one, other):
         return Way.BYTES
+    if other in _ONLY_READ:
+        raise SpecError(f"dataset {sink.name!r}: {sink.type} files are only read")
+    if one == EXCEL:
+        return _by_rows(source, sink)
     asked = bag(activity.type_properties, "source")
     bends = has_mapping(pick(activity.type_properties, "translator")) or bool(pick(asked, "additionalColumns"))
     merges = _behavior(activity) == "mergefiles"
     if one == other and not bends and not merges and _shape(one, source) == _shape(one, sink):
         return Way.BYTES
-    if other == "xml":
-        raise SpecError(f"dataset {sink.name!r}: Xml files are only read")
     return Way.SPARK
+
+
+def _by_rows(source: Resource, sink: Resource) -> Way:
+    if by_rows(*(kind_of(one.type, one.type_properties) for one in (source, sink))):
+        return Way.ROWS
+    fix = f"convert with a Copy to {_fix(_WRITTEN_BY_ROWS)} first"
+    raise SpecError(f"a Copy between {source.type} and {sink.type} does not run here: {fix}")
 
 
 def _behavior(activity: Activity) -> str:
