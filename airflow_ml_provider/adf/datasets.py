@@ -42,7 +42,8 @@ _SHAPES = {
     "avro": ("avroCompressionCodec",),
 }
 """Per format, what of a dataset changes the bytes of its files."""
-_ELSEWHERE = {"sftplocation": "SFTP", "ftpserverlocation": "FTP"}
+_ELSEWHERE = {"ftpserverlocation": "FTP"}
+_NOT_SPARKS = "sftplocation"
 
 
 class Role(StrEnum):
@@ -86,8 +87,7 @@ def by_rows(source: str, sink: str) -> bool:
 def role(dataset: Resource) -> Role:
     """What a dataset is; :class:`SpecError` for what is not reached from here."""
     kind = kind_of(dataset.type, dataset.type_properties)
-    place = pick(dataset.type_properties, "location")
-    where = str(pick(place, "type")).casefold() if isinstance(place, Mapping) else ""
+    place, where = pick(dataset.type_properties, "location"), _where(dataset)
     if where in _ELSEWHERE:
         raise SpecError(f"dataset {dataset.name!r}: location: {_ELSEWHERE[where]} is not reached by a mount")
     if kind in FORMATS and not isinstance(place, Mapping) and not is_legacy(dataset.type, dataset.type_properties):
@@ -139,7 +139,13 @@ def _of_files(activity: Activity, source: Resource, sink: Resource) -> Way:
     merges = _behavior(activity) == "mergefiles"
     if one == other and not bends and not merges and _shape(one, source) == _shape(one, sink):
         return Way.BYTES
-    return Way.SPARK
+    return _by_rows(source, sink) if _NOT_SPARKS in (_where(source), _where(sink)) else Way.SPARK
+
+
+def _where(dataset: Resource) -> str:
+    """The type of a dataset's location, in lower case."""
+    place = pick(dataset.type_properties, "location")
+    return str(pick(place, "type")).casefold() if isinstance(place, Mapping) else ""
 
 
 def _by_rows(source: Resource, sink: Resource) -> Way:

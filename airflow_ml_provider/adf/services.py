@@ -15,7 +15,7 @@ from airflow_ml_provider.adf.values import DEEPEST
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]+")
 _TYPES = {
     **dict.fromkeys(("AzureBlobStorage", "AzureBlobFS", "AzureDataLakeStore", "AzureFileStorage", "AzureStorage"), "mount"),
-    **dict.fromkeys(("AmazonS3", "AmazonS3Compatible", "GoogleCloudStorage", "Hdfs", "FileServer"), "mount"),
+    **dict.fromkeys(("AmazonS3", "AmazonS3Compatible", "GoogleCloudStorage", "Hdfs", "FileServer", "Sftp"), "mount"),
     **dict.fromkeys(("AzureSqlDatabase", "AzureSqlDW", "AzureSqlMI", "AzureSynapseAnalytics", "SqlServer"), "mssql"),
     **dict.fromkeys(("AzurePostgreSql", "PostgreSql", "AmazonRdsForPostgreSql", "GreenplumTable"), "postgres"),
     **dict.fromkeys(("AzureMySql", "MySql", "AzureMariaDB", "MariaDB"), "mysql"),
@@ -24,7 +24,6 @@ _TYPES = {
     "Oracle": "oracle",
     "Snowflake": "snowflake",
     "SnowflakeV2": "snowflake",
-    "Sftp": "sftp",
     "FtpServer": "ftp",
     "AmazonRedshift": "redshift",
     "GoogleBigQuery": "google_cloud_platform",
