@@ -123,7 +123,7 @@ def way(activity: Activity, source: Resource, sink: Resource) -> Way:
 
 
 def _fix(known: frozenset[str]) -> str:
-    return ", ".join(sorted(known))
+    return ", ".join(sorted(known - _ONLY_READ))
 
 
 def _of_files(activity: Activity, source: Resource, sink: Resource) -> Way:

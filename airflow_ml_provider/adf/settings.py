@@ -166,11 +166,17 @@ def _of_service(activity: Activity, pipeline: Pipeline, factory: Factory) -> Ite
         yield "linkedServiceName: is required"
 
 
+def _of_pool(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    if activity.linked_service is None or not activity.linked_service.name:
+        yield "sqlPool: is required"
+
+
 AUTHENTICATIONS = ("basic", "msi", "serviceprincipal", "systemassignedmanagedidentity", "userassignedmanagedidentity")
 _CHECKS: dict[str, Callable[[Activity, Pipeline, Factory], Iterator[str]]] = {
     **dict.fromkeys(programs.SPARK, _spark),
     **dict.fromkeys(("delete", "lookup", "validation"), _of_dataset),
     **dict.fromkeys(("azurefunctionactivity", "script", "sqlserverstoredprocedure"), _of_service),
+    "sqlpoolstoredprocedure": _of_pool,
     **dict.fromkeys(("webactivity", "webhook"), _web),
     "copy": _copy,
     "getmetadata": _facts,

@@ -386,6 +386,24 @@ def test_each_blob_starts_a_run_of_its_own(
     ]
 
 
+def test_a_run_that_the_scheduler_made_starts_another_pipelines(airflow_db: None, export: Callable[..., dict[str, Any]]) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    called = {"pipeline": {"referenceName": "callee", "type": "PipelineReference"}, "waitOnCompletion": False}
+    call = {"name": "call", "type": "ExecutePipeline", "typeProperties": called}
+    dags = export(
+        {"caller": {"activities": [call]}, "callee": {"activities": [good("a")]}},
+        {"daily": starting("caller", "ScheduleTrigger", recurrence("Day", 1, "2024-05-06T06:00:00"))},
+    )
+    _register(dags["callee"])
+    done = Scheduled(dags["caller"])
+    assert done.state == "success"
+    with create_session() as session:
+        (run_id,) = [one.run_id for one in session.query(DagRun).filter_by(dag_id="callee")]
+    assert run_id == f"from_{done._run.run_id}__call.-1.1.0"
+
+
 def test_custom_events_are_an_assets_and_only_some_count(airflow_db: None, export: Callable[..., dict[str, Any]]) -> None:
     from airflow.assets.manager import AssetManager
     from airflow.models.asset import AssetModel
