@@ -230,9 +230,7 @@ class _Reader:
         at_once = _number(asked, where, f"{FOR_EACH}.concurrency", asked.get("concurrency")) or 1
         if not 1 <= at_once <= _AT_ONCE or at_once % 1:
             raise SpecError(f"{where}: {FOR_EACH}.concurrency: got {at_once:g}: takes 1 to {_AT_ONCE}")
-        inputs = asked.get("inputs")
-        if not (isinstance(inputs, str) and "{{" in inputs and not _is_json(inputs)):
-            inputs = listed_in(inputs, where)
+        inputs = _inputs(asked.get("inputs"), where)
         raw = _bag(asked.get("task"), where, f"{FOR_EACH}.task")
         if raw.get("depends_on"):
             raise SpecError(f"{where}: {FOR_EACH}.task.depends_on: takes none: let the For each wait")
@@ -254,15 +252,12 @@ class _Reader:
             raise SpecError(f"{where}: {RUN_JOB}: {error}") from None
         return reader.activity()
 
-    def _name(self, key: str) -> str:
-        return f"{self.around.name} / {key}"
-
     def _edges(self, raw: Mapping[str, Json], where: str) -> Iterator[Edge]:
         for one in _bags(raw.get("depends_on"), where, "depends_on"):
             key = _text(one, where, "task_key")
             if key not in self.keys:
                 raise SpecError(f"{where}: depends_on: got {key!r}: takes a task of the job")
-            yield Edge(self._name(key), frozenset())
+            yield Edge(f"{self.around.name} / {key}", frozenset())
 
     def _outcomes(self, raw: Mapping[str, Json], where: str) -> dict[str, str]:
         """The outcomes of conditions that the task waits for."""
@@ -274,7 +269,7 @@ class _Reader:
                 continue
             if outcome not in ("true", "false") or one["task_key"] not in conditions:
                 raise SpecError(f"{where}: depends_on: outcome: got {outcome!r}: takes true or false of a {CONDITION}")
-            found[self._name(one["task_key"])] = outcome
+            found[f"{self.around.name} / {one['task_key']}"] = outcome
         return found
 
     def _placed(self, raw: Mapping[str, Json], where: str, key: str) -> JobTask:
@@ -317,12 +312,14 @@ class _Reader:
                 yield {"whl": str(text)} if str(text).endswith(".whl") else {"pypi": {"package": _requirement(str(text), where)}}
 
 
-def _is_json(text: str) -> bool:
+def _inputs(raw: Json, where: str) -> Json:
+    """The inputs of a For each, as a list where they are known by now."""
     try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+        return listed_in(raw, where)
+    except SpecError:
+        if isinstance(raw, str) and "{{" in raw:
+            return raw
+        raise
 
 
 def listed_in(raw: Json, where: str) -> list[Json]:
