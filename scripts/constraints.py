@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 AIRFLOWS = ("3.1", "3.2", "3.3")
 WANTED = ("pyspark==4.2.0", "asyncpg", "psycopg2-binary")
 """Spark held at the version that was developed on, and what Airflow needs for PostgreSQL."""
+HELD = {"3.2": ("fastapi<0.137", "svcs<26")}
+"""What an Airflow allows in versions that came after it, and does not run with."""
 
 
 def resolve(airflow: str) -> None:
@@ -18,7 +20,7 @@ def resolve(airflow: str) -> None:
     target = ROOT / "constraints" / f"airflow-{airflow}.txt"
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "wanted.in")
-        wanted.write_text("\n".join([f"apache-airflow=={airflow}.*", *WANTED]) + "\n")
+        wanted.write_text("\n".join([f"apache-airflow=={airflow}.*", *WANTED, *HELD.get(airflow, ())]) + "\n")
         command = [
             "uv",
             "pip",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
@@ -20,6 +21,8 @@ _QUOTED = re.compile(r"'([^']+)'")
 _DEEPEST = 8
 _DEEPEST_TREE = 200
 _DEEPEST_VARIABLE = 20
+_MOST_COPIES, _MOST_OF_ALL = 800, 20_000
+"""As many as Azure makes of one resource, one property or one variable."""
 
 
 def is_template(document: Mapping[str, Json]) -> bool:
@@ -50,14 +53,16 @@ class Template:
     """One template.
 
     :param parameters: values that go before its own defaults.
+    :param copies: those around it.
     """
 
-    def __init__(self, document: Mapping[str, Json], parameters: Mapping[str, Json]) -> None:
+    def __init__(self, document: Mapping[str, Json], parameters: Mapping[str, Json], copies: Copies | None = None) -> None:
         self.document = document
         self.problems: list[str] = []
         self.parameters: dict[str, Json] = {**_values(pick(document, "parameters"), "defaultValue"), **parameters}
         found = pick(document, "variables")
         self.variables: Mapping[str, Json] = found if isinstance(found, Mapping) else {}
+        self.copies = copies or Copies()
 
     def resources(self, depth: int = 0) -> Iterator[Mapping[str, Any]]:
         """The resources of Data Factory and Synapse: ``name``, ``type`` and ``properties``, resolved."""
@@ -67,23 +72,49 @@ class Template:
         if isinstance(raw, Mapping):  # by symbolic names, as Bicep writes them
             raw = list(raw.values())
         for one in raw if isinstance(raw, list) and depth <= _DEEPEST else ():
-            if not isinstance(one, Mapping):
-                continue
-            kind = str(pick(one, "type") or "")
-            full = f"{owner}/{kind}" if owner and "/" not in kind else kind
-            if full.casefold().startswith(_OWNERS):
-                properties = self._resolved(pick(one, "properties") or {}, 0)
-                yield {"name": self._name(str(pick(one, "name") or "")), "type": full, "properties": properties}
-            elif full.casefold() == _DEPLOYMENT:
-                yield from self._deployed(pick(one, "properties"), depth)
-            yield from self._resources(pick(one, "resources"), full, depth + 1)
+            if isinstance(one, Mapping):
+                yield from self._each(one, owner, depth)
+
+    def _each(self, one: Mapping[str, Any], owner: str, depth: int) -> Iterator[Mapping[str, Any]]:
+        """A resource, or each of its copies."""
+        loop = pick(one, "copy")
+        if not isinstance(loop, Mapping):
+            yield from self._resource(one, owner, depth)
+            return
+        try:
+            count = self._count(loop)
+        except ExpressionError as error:
+            self._tell(f"the copies of {shorten(str(pick(one, 'name')))!r} count as one: {error.reason}")
+            yield from self._resource(one, owner, depth)
+            return
+        for index in range(count):
+            with self.copies.at(str(pick(loop, "name")), index):
+                yield from self._resource(one, owner, depth)
+
+    def _count(self, loop: Mapping[str, Any], depth: int = 0) -> int:
+        """How many copies there are; :class:`EvaluationError` when that is not known."""
+        raw = pick(loop, "count")
+        found = self.value(raw, depth) if isinstance(raw, str) else raw
+        if type(found) is not int or not 0 <= found <= _MOST_COPIES:
+            raise EvaluationError(f"copy.count: got {found!r}: takes 0 to {_MOST_COPIES}")
+        return self.copies.counted(found)
+
+    def _resource(self, one: Mapping[str, Any], owner: str, depth: int) -> Iterator[Mapping[str, Any]]:
+        kind = str(pick(one, "type") or "")
+        full = f"{owner}/{kind}" if owner and "/" not in kind else kind
+        if full.casefold().startswith(_OWNERS):
+            properties = self._resolved(pick(one, "properties") or {}, 0)
+            yield {"name": self._name(str(pick(one, "name") or "")), "type": full, "properties": properties}
+        elif full.casefold() == _DEPLOYMENT:
+            yield from self._deployed(pick(one, "properties"), depth)
+        yield from self._resources(pick(one, "resources"), full, depth + 1)
 
     def _deployed(self, properties: Json, depth: int) -> Iterator[Mapping[str, Any]]:
         """A template inside; one that is linked is a file of its own."""
         inner = pick(properties, "template") if isinstance(properties, Mapping) else None
         if isinstance(inner, Mapping):
             given = self._resolved(_values(pick(properties, "parameters"), "value"), 0)
-            template = Template(inner, {**self.parameters, **given})
+            template = Template(inner, {**self.parameters, **given}, self.copies)
             yield from template.resources(depth + 1)
             self.problems.extend(template.problems)
 
@@ -112,10 +143,32 @@ class Template:
         if isinstance(tree, str):
             return self._text(tree)
         if isinstance(tree, Mapping) and depth <= _DEEPEST_TREE:
-            return {key: self._reference(key, inner) or self._resolved(inner, depth + 1) for key, inner in tree.items()}
+            kept, made = self._copied(tree, lambda inner: self._resolved(inner, depth + 1))
+            return {key: self._reference(key, inner) or self._resolved(inner, depth + 1) for key, inner in kept.items()} | made
         if isinstance(tree, list) and depth <= _DEEPEST_TREE:
             return [self._resolved(inner, depth + 1) for inner in tree]
         return tree
+
+    def _copied(
+        self, tree: Mapping[str, Json], work: Callable[[Json], Json], depth: int = 0
+    ) -> tuple[Mapping[str, Json], dict[str, Json]]:
+        """An object without its ``copy``, and the arrays that this makes."""
+        loops = tree.get("copy")
+        if not isinstance(loops, list) or not loops or not all(isinstance(one, Mapping) and "input" in one for one in loops):
+            return tree, {}
+        try:
+            made = {str(one.get("name")): self._array(one, work, depth) for one in loops}
+        except ExpressionError as error:
+            self._tell(f"copy stays as it is written: {error.reason}")
+            return tree, {}
+        return {key: value for key, value in tree.items() if key != "copy"}, made
+
+    def _array(self, loop: Mapping[str, Json], work: Callable[[Json], Json], depth: int) -> list[Json]:
+        found = []
+        for index in range(self._count(loop, depth)):
+            with self.copies.at(str(loop.get("name")), index):
+                found.append(work(loop["input"]))
+        return found
 
     def _reference(self, key: str, value: Json) -> str | None:
         """The name in a reference."""
@@ -153,19 +206,62 @@ class Template:
         :raises EvaluationError: there is none of that name, or it is made of itself.
         """
         bag = self.parameters if kind == "parameters" else self.variables
+        if depth > _DEEPEST_VARIABLE:
+            raise EvaluationError(f"the {kind.removesuffix('s')} {name!r} is made of itself")
+        if kind == "variables" and (loop := self._loop_of(name)):
+            return self._array(loop, lambda inner: self._inside(inner, depth + 1, symbolic), depth + 1)
         key = next((one for one in bag if one.casefold() == name.casefold()), None)
         if key is None:
             raise EvaluationError(f"the {kind.removesuffix('s')} {name!r} has no value: give it one in a parameter file")
-        if depth > _DEEPEST_VARIABLE:
-            raise EvaluationError(f"the {kind.removesuffix('s')} {name!r} is made of itself")
         return self._inside(bag[key], depth + 1, symbolic)
+
+    def _loop_of(self, name: str) -> Mapping[str, Json] | None:
+        """The loop that makes a variable."""
+        loops = self.variables.get("copy")
+        known = [one for one in loops if isinstance(one, Mapping) and "input" in one] if isinstance(loops, list) else []
+        return next((one for one in known if str(one.get("name")).casefold() == name.casefold()), None)
 
     def _inside(self, tree: Json, depth: int, symbolic: bool) -> Json:
         if isinstance(tree, str):
             return self.value(tree, depth, symbolic=symbolic)
         if isinstance(tree, Mapping) and depth <= _DEEPEST_TREE:
-            return {key: self._inside(inner, depth, symbolic) for key, inner in tree.items()}
+            kept, made = self._copied(tree, lambda inner: self._inside(inner, depth, symbolic), depth)
+            return {key: self._inside(inner, depth, symbolic) for key, inner in kept.items()} | made
         return [self._inside(inner, depth, symbolic) for inner in tree] if isinstance(tree, list) else tree
+
+
+class Copies:
+    """The numbers of the copies that are being made, by the loops' names in lower case; the innermost is the last."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self._made = 0
+
+    def counted(self, more: int) -> int:
+        """As many more copies; :class:`EvaluationError` when there are too many of all loops together."""
+        self._made += more
+        if self._made > _MOST_OF_ALL:
+            raise EvaluationError(f"copy.count: the loops make more than {_MOST_OF_ALL} copies together")
+        return more
+
+    @contextmanager
+    def at(self, name: str, index: int) -> Iterator[None]:
+        before = self.numbers
+        self.numbers = {key: number for key, number in before.items() if key != name.casefold()} | {name.casefold(): index}
+        try:
+            yield
+        finally:
+            self.numbers = before
+
+    def index(self, *arguments: Any) -> int:
+        """``copyIndex()``, ``copyIndex(offset)``, ``copyIndex('name')`` or ``copyIndex('name', offset)``."""
+        name, *rest = arguments if arguments and isinstance(arguments[0], str) else ("", *arguments)
+        if len(rest) > 1 or not all(type(one) is int for one in rest):
+            raise EvaluationError("takes a loop's name and an offset")
+        found: int | None = self.numbers.get(name.casefold()) if name else next(reversed(self.numbers.values()), None)
+        if found is None:
+            raise EvaluationError(f"there is no loop {name!r} around it" if name else "there is no loop around it")
+        return found + (rest[0] if rest else 0)
 
 
 class _Worked(Evaluation):
@@ -189,7 +285,7 @@ class _Worked(Evaluation):
             node = node.target
         if not isinstance(node, Call):
             return False
-        if node.name.casefold() in ELSEWHERE:
+        if node.name.casefold() in ELSEWHERE or (node.name.casefold() == "copyindex" and not self.template.copies.numbers):
             return True
         if node.name.casefold() != "parameters" or len(node.arguments) != 1 or not isinstance(node.arguments[0], Literal):
             return False
@@ -199,6 +295,8 @@ class _Worked(Evaluation):
     def _called(self, call: Call) -> Any:
         if why := ELSEWHERE.get(call.name.casefold()):
             raise EvaluationError(f"{call.name} is not in a template ({why}): give the value in its place, or as a parameter")
+        if call.name.casefold() == "copyindex":
+            return self.template.copies.index(*(self.value(one) for one in call.arguments))
         return super()._called(call)
 
     def _named(self, name: str, key: str) -> Any:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from airflow_ml_provider.adf.clr.composite import composite
 from airflow_ml_provider.adf.errors import EvaluationError
 from airflow_ml_provider.adf.functions import FUNCTIONS, Function
 from airflow_ml_provider.adf.functions.signature import Table
 from airflow_ml_provider.adf.functions.words import to_text
 
-_HOLE = re.compile(r"\{\{|\}\}|\{(\d+)\}|[{}]")
 _WIDEST = 1024
 _OURS = Table()
 
@@ -25,7 +24,6 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("reference", "references", "listkeys", "listaccountsas", "listsecrets", "listvalue"), "of a resource in Azure"
     ),
-    **dict.fromkeys(("copyindex",), "of a resource that is made several times"),
 }
 """What no template holds the value of, and why."""
 
@@ -39,14 +37,10 @@ def concat(*values: Any) -> Any:
 
 @_OURS.add("format", "text", "any*")
 def form(text: str, *values: Any) -> str:
-    def filled(match: re.Match[str]) -> str:
-        if match[0] in ("{{", "}}"):
-            return match[0][0]
-        if match[1] is None or int(match[1]) >= len(values):
-            raise EvaluationError(f"got {text!r} with {len(values)} values: takes {{0}}, {{1}} …, without a form of their own")
-        return to_text(values[int(match[1])])
-
-    return _HOLE.sub(filled, text)
+    try:
+        return composite(text, values, to_text)
+    except ValueError as error:
+        raise EvaluationError(str(error)) from None
 
 
 @_OURS.add("padLeft", "any", "integer", "text?")

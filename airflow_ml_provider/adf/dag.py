@@ -19,7 +19,7 @@ from airflow_ml_provider.adf import jobs, programs
 from airflow_ml_provider.adf.document import json_files, load
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.events import Blobs, Events
-from airflow_ml_provider.adf.graph import HALF_A_DAY, WITHOUT_POLICY, Activity, Factory, Pipeline
+from airflow_ml_provider.adf.graph import HALF_A_DAY, LOOPS, WITHOUT_POLICY, Activity, Factory, Pipeline
 from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, register
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.schedules import starts
@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 _BATCH = 20
 _PARALLEL_AT_MOST = 50
 _END = "pipeline_end"
+_CONTAINERS = frozenset(("ifcondition", "switch")) | LOOPS
 _WRITERS = ("setvariable", "appendvariable")
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -62,6 +63,7 @@ def adf_dags(
     clusters: Overrides | None = None,
     mounts: Sequence[MountOrId] = (),
     stand_ins: StandIns | None = None,
+    watch_interval: float = 30.0,
     **dag_fields: Any,
 ) -> dict[str, DAG]:
     """A DAG for each pipeline of an export, by its id; also put into the caller's module, where Airflow looks for DAGs. A pipeline whose
@@ -74,6 +76,7 @@ def adf_dags(
         in the place of what the export says of its cluster.
     :param mounts: what every Spark activity's cluster has mounted, as a Databricks workspace has its mounts.
     :param stand_ins: by a connection's id, the mount, or the URI or JSON of a connection, that it is until Airflow has a connection of this id.
+    :param watch_interval: seconds between looks for blobs that start a pipeline.
     :param dag_fields: of every DAG, before those that come from the export.
     """
     caller = inspect.stack()[1].frame.f_globals
@@ -82,7 +85,8 @@ def adf_dags(
     factory = _loaded(*_content(folder))
     files = Path(here, programs_path).resolve() if programs_path else folder
     dag_ids = _ids([pipeline.name for pipeline in factory.pipelines], prefix)
-    given = {"dag_ids": dag_ids, "prefix": prefix, "files": files, "clusters": clusters or {}, "mounts": mounts, **dag_fields}
+    places = {"files": files, "clusters": clusters or {}, "mounts": mounts}
+    given = {"dag_ids": dag_ids, "prefix": prefix, "watch_interval": watch_interval, **places, **dag_fields}
     if stand_ins:
         given["default_args"] = {"pre_execute": stand_in(stand_ins), **dag_fields.get("default_args", {})}
     dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, **given) for one in factory.pipelines if not _refused(one)}
@@ -159,6 +163,7 @@ def pipeline_dag(
     clusters: Overrides | None = None,
     mounts: Sequence[MountOrId] = (),
     prefix: str = "",
+    watch_interval: float = 30.0,
     **dag_fields: Any,
 ) -> DAG:
     """The DAG of one pipeline.
@@ -169,6 +174,7 @@ def pipeline_dag(
     :param dag_ids: of the pipelines that this one may start, by their names in lower case.
     :param files: the folder of the programs that its activities name.
     :param prefix: of the names of the assets that its triggers' events update.
+    :param watch_interval: seconds between looks for blobs that start it.
     """
     found, refusals = starts(factory, pipeline.name)
     by = tuple(one for one in found if one.active) or tuple(found)
@@ -181,7 +187,7 @@ def pipeline_dag(
         "description": pipeline.description or None,
         "tags": ["adf", *pipeline.annotations],
         "doc_md": _told(pipeline, refusals),
-        **schedule_fields(by, factory, prefix),
+        **schedule_fields(by, factory, prefix, watch_interval),
         **limit,
         **dag_fields,
         "params": {**params_of(pipeline.parameters, scheduled=bool(by)), **dag_fields.get("params", {})},
@@ -209,6 +215,7 @@ class _Tasks:
         self.loop: str | None = None
         self.batch: int | None = None
         self.taken: dict[str, set[str]] = {}
+        self.ending: set[str] = set()
 
     def all(self, begin: Any) -> None:
         """Everything between the task ``begin``, which may be none, and the pipeline's end."""
@@ -232,13 +239,13 @@ class _Tasks:
     def _piece(self, activity: Activity) -> tuple[Any, Any]:
         """The first and the last task of an activity."""
         kind = activity.type.casefold()
-        if kind == "until" or (kind == "foreach" and not self._maps(activity)):
+        if kind == "until" or (kind in LOOPS and not self._maps(activity)):
             return self._one_task(activity)
-        if kind in ("ifcondition", "switch", "foreach"):
+        if kind in _CONTAINERS:
             return self._container(activity)
         if kind in REGISTERED:
             return self._hosted(activity, REGISTERED[kind])
-        if kind == "databricksjob":
+        if kind in ("databricksjob", jobs.RUN_JOB):
             return self._job(activity)
         if kind in programs.SPARK:
             return self._spark(activity)
@@ -274,7 +281,7 @@ class _Tasks:
         with TaskGroup(self._id(activity, self._group()), tooltip=activity.description) as group:
             enter = AdfEnterOperator(task_id="enter", **self._common(activity))
             self.place.enters[activity.name] = self._spot(enter)
-            ends = self._mapped(activity, enter) if activity.type.casefold() == "foreach" else self._branches(activity, enter)
+            ends = self._mapped(activity, enter) if activity.type.casefold() in LOOPS else self._branches(activity, enter)
             end = AdfEndOperator(task_id="end", **self._common(activity))
             self.place.ends[activity.name] = self._spot(end)
             for task in ends or [enter]:
@@ -296,7 +303,8 @@ class _Tasks:
         """
         makers: dict[str, list[AdfClusterOperator]] = {}
         for task in group.iter_tasks():
-            if isinstance(task, AdfClusterOperator) and task.of_run:
+            if isinstance(task, AdfClusterOperator) and task.of_run and task.task_id not in self.ending:
+                self.ending.add(task.task_id)
                 makers.setdefault(task.share, []).append(task)
         for share, found in makers.items():
             end = AdfEndOfJobOperator(task_id=self._free_id(f"end_of_{share}", str(group.group_id)), maker=found[0])
@@ -338,7 +346,7 @@ class _Tasks:
         group = TaskGroup(self._id(activity, self._group()), tooltip=activity.description)
         with group:
             prepare = AdfPrepareOperator(task_id="prepare", converts=converts, **self._common(activity))
-            hosted = Hosted(activity, self.place.factory, prepare.output, policy_fields(activity))
+            hosted = Hosted(activity, self.place.factory, prepare.output, {**policy_fields(activity), **self._batch})
             result = make(hosted)
             inside = [task for task in group.iter_tasks() if task is not prepare]
             for task in inside:
@@ -363,13 +371,16 @@ class _Tasks:
         return str(group.group_id) if group else ""
 
     def _common(self, activity: Activity) -> dict[str, Any]:
-        batch = {"max_active_tis_per_dagrun": self.batch} if self.batch else {}
         shown = (
             {"task_display_name": activity.task.key if activity.task else activity.name}
-            if activity.type.casefold() not in ("ifcondition", "switch", "foreach") and not activity.job
+            if activity.type.casefold() not in _CONTAINERS and not activity.job
             else {}
         )
-        return {"activity": activity, "place": self.place, "around": self.around, "loop": self.loop, **batch, **shown}
+        return {"activity": activity, "place": self.place, "around": self.around, "loop": self.loop, **self._batch, **shown}
+
+    @property
+    def _batch(self) -> dict[str, Any]:
+        return {"max_active_tis_per_dagrun": self.batch} if self.batch else {}
 
     def _spot(self, task: Any) -> Spot:
         return Spot(task.task_id, self.loop is not None)

@@ -12,7 +12,8 @@ from airflow_ml_provider.core.errors import SpecError
 
 BINARY = "binary"
 REST = "restresource"
-FORMATS = ("avro", BINARY, "delimitedtext", "json", "orc", "parquet", "xml")
+EXCEL = "excel"
+FORMATS = ("avro", BINARY, "delimitedtext", EXCEL, "json", "orc", "parquet", "xml")
 _LEGACY = {
     "textformat": "delimitedtext",
     "jsonformat": "json",
@@ -20,9 +21,10 @@ _LEGACY = {
     "orcformat": "orc",
     "avroformat": "avro",
 }
-READ_BY_ROWS = frozenset({"delimitedtext", "json", "orc", "parquet"})
+READ_BY_ROWS = frozenset({"delimitedtext", EXCEL, "json", "orc", "parquet"})
 """Formats that a worker reads row by row."""
 _WRITTEN_BY_ROWS = frozenset({"delimitedtext", "json", "parquet"})
+_ONLY_READ = frozenset({EXCEL, "xml"})
 _LEGACY_TYPES = frozenset({"amazons3object", "azureblob", "azureblobfsfile", "azuredatalakestorefile", "azurefile", "fileshare"})
 _TABLES = (
     *("amazonrdsfororacle", "amazonrdsforsqlserver", "amazonredshift", "azuremysql", "azurepostgresql", "azuresql", "azuresqldw"),
@@ -40,7 +42,8 @@ _SHAPES = {
     "avro": ("avroCompressionCodec",),
 }
 """Per format, what of a dataset changes the bytes of its files."""
-_ELSEWHERE = {"sftplocation": "SFTP", "ftpserverlocation": "FTP"}
+_ELSEWHERE = {"ftpserverlocation": "FTP"}
+_NOT_SPARKS = "sftplocation"
 
 
 class Role(StrEnum):
@@ -84,8 +87,7 @@ def by_rows(source: str, sink: str) -> bool:
 def role(dataset: Resource) -> Role:
     """What a dataset is; :class:`SpecError` for what is not reached from here."""
     kind = kind_of(dataset.type, dataset.type_properties)
-    place = pick(dataset.type_properties, "location")
-    where = str(pick(place, "type")).casefold() if isinstance(place, Mapping) else ""
+    place, where = pick(dataset.type_properties, "location"), _where(dataset)
     if where in _ELSEWHERE:
         raise SpecError(f"dataset {dataset.name!r}: location: {_ELSEWHERE[where]} is not reached by a mount")
     if kind in FORMATS and not isinstance(place, Mapping) and not is_legacy(dataset.type, dataset.type_properties):
@@ -121,21 +123,36 @@ def way(activity: Activity, source: Resource, sink: Resource) -> Way:
 
 
 def _fix(known: frozenset[str]) -> str:
-    return ", ".join(sorted(known))
+    return ", ".join(sorted(known - _ONLY_READ))
 
 
 def _of_files(activity: Activity, source: Resource, sink: Resource) -> Way:
     one, other = (kind_of(found.type, found.type_properties) for found in (source, sink))
     if BINARY in (one, other):
         return Way.BYTES
+    if other in _ONLY_READ:
+        raise SpecError(f"dataset {sink.name!r}: {sink.type} files are only read")
+    if one == EXCEL:
+        return _by_rows(source, sink)
     asked = bag(activity.type_properties, "source")
     bends = has_mapping(pick(activity.type_properties, "translator")) or bool(pick(asked, "additionalColumns"))
     merges = _behavior(activity) == "mergefiles"
     if one == other and not bends and not merges and _shape(one, source) == _shape(one, sink):
         return Way.BYTES
-    if other == "xml":
-        raise SpecError(f"dataset {sink.name!r}: Xml files are only read")
-    return Way.SPARK
+    return _by_rows(source, sink) if _NOT_SPARKS in (_where(source), _where(sink)) else Way.SPARK
+
+
+def _where(dataset: Resource) -> str:
+    """The type of a dataset's location, in lower case."""
+    place = pick(dataset.type_properties, "location")
+    return str(pick(place, "type")).casefold() if isinstance(place, Mapping) else ""
+
+
+def _by_rows(source: Resource, sink: Resource) -> Way:
+    if by_rows(*(kind_of(one.type, one.type_properties) for one in (source, sink))):
+        return Way.ROWS
+    fix = f"convert with a Copy to {_fix(_WRITTEN_BY_ROWS)} first"
+    raise SpecError(f"a Copy between {source.type} and {sink.type} does not run here: {fix}")
 
 
 def _behavior(activity: Activity) -> str:

@@ -1,4 +1,4 @@
-"""What events start a pipeline: blobs that are written, and events that others send."""
+"""What events start a pipeline: blobs that are written or deleted, and events that others send."""
 
 from __future__ import annotations
 
@@ -6,24 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+CREATED, DELETED = "Microsoft.Storage.BlobCreated", "Microsoft.Storage.BlobDeleted"
+"""What happens to a blob, as Azure's Event Grid calls it."""
+
 
 @dataclass(frozen=True)
 class Blobs:
-    """A blob is written.
+    """A blob is written or deleted.
 
     :param scope: the storage account's resource id.
     :param begins: ``/container/blobs/folder/…`` or less of it; empty for the whole account.
     :param ends: how the path ends.
     :param ignore_empty: empty blobs do not count.
+    :param types: what happens to it that counts.
     """
 
     scope: str
     begins: str
     ends: str
     ignore_empty: bool
+    types: tuple[str, ...] = (CREATED,)
 
     def __str__(self) -> str:
-        return f"each blob that is written in {self.account} below {self.prefix or 'its root'}{f', ending in {self.ends}' if self.ends else ''}"
+        what = " or ".join(word for kind, word in ((CREATED, "written"), (DELETED, "deleted")) if kind in self.types)
+        return f"each blob that is {what} in {self.account} below {self.prefix or 'its root'}{f', ending in {self.ends}' if self.ends else ''}"
 
     @property
     def account(self) -> str:

@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 Json = Any
 WITHOUT_POLICY = frozenset(
     [
-        *("appendvariable", "executepipeline", "fail", "filter", "foreach", "ifcondition"),
+        *("appendvariable", "executepipeline", "fail", "filter", "for_each_task", "foreach", "ifcondition"),
         *("setvariable", "switch", "until", "validation", "wait", "webhook"),
     ]
 )
 """Types of activities without a policy: a timeout of theirs is a property of their own, or they have none."""
+LOOPS = frozenset(("foreach", "for_each_task"))
+"""Types of activities whose inside runs for each of some items, in lower case."""
 HALF_A_DAY = 12 * 3600.0
 """Seconds of a policy's timeout that is not given."""
 
@@ -122,6 +124,7 @@ class JobTask:
     :param share: what tells the cluster from the job's others; empty for one of the task's own.
     :param lasting: the cluster outlives the run.
     :param outcomes: of conditions that it waits for, ``true`` or ``false``, by the names of their activities: the ones with which it runs.
+    :param loop: the name of the For each that repeats it.
     """
 
     job: str
@@ -132,6 +135,7 @@ class JobTask:
     share: str = ""
     lasting: bool = False
     outcomes: Mapping[str, str] = field(default_factory=dict)
+    loop: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ class Hosted:
     """What a factory of tasks is given.
 
     :param properties: the XCom of the activity's type properties, evaluated: give it to a templated field.
-    :param fields: ``retries``, ``retry_delay`` and ``execution_timeout`` of the activity's policy, for the operator that does the work.
+    :param fields: ``retries``, ``retry_delay`` and ``execution_timeout`` of the activity's policy, in a ForEach ``max_active_tis_per_dagrun``
+        too, for the operator that does the work.
     """
 
     activity: Activity

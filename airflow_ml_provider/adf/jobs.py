@@ -7,7 +7,9 @@ reason (``_LEFT``), or refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
@@ -22,11 +24,18 @@ from airflow_ml_provider.adf.values import expressions
 from airflow_ml_provider.core.errors import SpecError
 
 KIND = "databricksJob"
-CONDITION = "condition_task"
-TASK_TYPES = {**TASKS, CONDITION: frozenset(("op", "left", "right"))}
+CONDITION, FOR_EACH, RUN_JOB = "condition_task", "for_each_task", "run_job_task"
+_FOR_ALL_TASKS = {**TASKS, RUN_JOB: frozenset(("job_id", "job_parameters"))}
+TASK_TYPES = {
+    **_FOR_ALL_TASKS,
+    CONDITION: frozenset(("op", "left", "right")),
+    FOR_EACH: frozenset(("inputs", "concurrency", "task")),
+}
 """Tasks that run here, and their fields."""
 OPERATORS = ("EQUAL_TO", "NOT_EQUAL", "GREATER_THAN", "GREATER_THAN_OR_EQUAL", "LESS_THAN", "LESS_THAN_OR_EQUAL")
 _MOST = 1e12
+_AT_ONCE = 100
+_NOT_IN_SCOPES = re.compile(r"[^A-Za-z0-9_.-]+")
 _TOLD_TO_PEOPLE = ("email_notifications", "webhook_notifications", "notification_settings", "health", "description")
 _LEFT = {
     "job": frozenset(
@@ -69,17 +78,21 @@ def with_jobs(factory: Factory) -> Factory:
 
 
 def _with_jobs(pipeline: Pipeline, factory: Factory) -> Pipeline:
-    return replace(pipeline, activities=tuple(_inside(one, factory, pipeline.source) for one in pipeline.activities))
+    ids = Counter(str(pick(one.type_properties, "jobId")) for one in pipeline.walk() if one.type.casefold() == "databricksjob")
+    several = {job_id for job_id, count in ids.items() if count > 1}
+    inside = (_inside(one, factory, pipeline.source, several) for one in pipeline.activities)
+    return replace(pipeline, activities=tuple(inside))
 
 
-def _inside(activity: Activity, factory: Factory, near: PurePath) -> Activity:
+def _inside(activity: Activity, factory: Factory, near: PurePath, several: Collection[str]) -> Activity:
     if activity.type.casefold() == "databricksjob":
         try:
-            return with_tasks(activity, factory, near)
+            return with_tasks(activity, factory, near, several)
         except SpecError:
             return activity
     branches = (
-        replace(one, activities=tuple(_inside(each, factory, near) for each in one.activities)) for one in activity.branches
+        replace(one, activities=tuple(_inside(each, factory, near, several) for each in one.activities))
+        for one in activity.branches
     )
     return replace(activity, branches=tuple(branches)) if activity.branches else activity
 
@@ -93,33 +106,61 @@ def refusal(activity: Activity, factory: Factory, near: PurePath) -> str:
     return ""
 
 
-def with_tasks(activity: Activity, factory: Factory, near: PurePath) -> Activity:
+def with_tasks(activity: Activity, factory: Factory, near: PurePath, several: Collection[str] = ()) -> Activity:
     """An activity that runs a job, with the job's tasks inside.
 
+    :param several: the ids of jobs that several activities of the pipeline run: the clusters of one must not end with another's.
     :raises SpecError: there is no definition of it, or it asks for what does not run here.
     """
     wanted = pick(activity.type_properties, "jobId")
     if found := next(expressions(wanted), None):
         raise SpecError(f"jobId: got the expression {found!r}: takes a number, as the tasks of the job are made before it runs")
-    definition = factory.named(KIND, str(wanted), near)
-    if definition is None:
+    if activity.policy.secure_input:
+        definition_of(str(wanted), factory, near)
+        raise SpecError("secureInput: the job's parameters would lie open in an XCom: take secrets from a connection instead")
+    scope = f"{_NOT_IN_SCOPES.sub('-', activity.name)}/{wanted}" if str(wanted) in several else ""
+    return _Reader(activity, str(wanted), factory, near, scope=scope).activity()
+
+
+def definition_of(job_id: str, factory: Factory, near: PurePath) -> Mapping[str, Json]:
+    """A job's definition; :class:`SpecError` that names its file when there is none."""
+    found = factory.named(KIND, job_id, near)
+    if found is None:
         why, fix = (
             "what the job does is not in an export",
-            f"add databricksJob/{wanted}.json, what `databricks jobs get {wanted}` prints",
+            f"add databricksJob/{job_id}.json, what `databricks jobs get {job_id}` prints",
         )
         raise SpecError(f"DatabricksJob: {why}: {fix}")
-    if activity.policy.secure_input:
-        raise SpecError("secureInput: the job's parameters would lie open in an XCom: take secrets from a connection instead")
-    return _Reader(activity, str(wanted), definition.properties).activity()
+    return found.properties
 
 
 class _Reader:
-    """Reads the definition of the job that an activity runs."""
+    """Reads the definition of the job that an activity runs, or a task of another job.
 
-    def __init__(self, activity: Activity, job_id: str, document: Mapping[str, Json]) -> None:
-        self.around, self.id, self.document = activity, job_id, document
-        self.where = f"job {job_id}"
-        self.settings = _bag(document.get("settings"), self.where, "settings")
+    :param around: the activity or the task.
+    :param above: the ids of the jobs around.
+    :param scope: what its shared clusters are told from those of other jobs by.
+    :param pushed: parameters of the job around.
+    """
+
+    def __init__(
+        self,
+        around: Activity,
+        job_id: str,
+        factory: Factory,
+        near: PurePath,
+        *,
+        above: tuple[str, ...] = (),
+        scope: str = "",
+        pushed: Collection[str] = (),
+    ) -> None:
+        self.around, self.id, self.factory, self.near = around, job_id, factory, near
+        self.above, self.scope, self.pushed = (*above, job_id), scope or job_id, pushed
+        self.document = definition_of(job_id, factory, near)
+        self.where = " of ".join(f"job {one}" for one in reversed(self.above))
+        self.settings = _bag(self.document.get("settings"), self.where, "settings")
+        self.keys: list[str] = []
+        self.parameters: set[str] = set()
 
     def activity(self) -> Activity:
         _check(self.settings, self.where, "job")
@@ -129,12 +170,11 @@ class _Reader:
         if not raw:
             raise SpecError(f"{self.where}: tasks: got none: takes a job of the format MULTI_TASK")
         job = self._job()
-        keys = [_text(one, self.where, "task_key") for one in raw]
-        given = pick(self.around.type_properties, "jobParameters")
-        known = {*job.parameters, *(given if isinstance(given, Mapping) else ())}
-        tasks = tuple(self._task(one, f"{self.where}, task {key!r}", keys, known) for one, key in zip(raw, keys, strict=True))
-        if len(set(keys)) < len(keys):
-            raise SpecError(f"{self.where}: task_key: got a key twice: takes keys that differ")
+        self.keys = [_text(one, self.where, "task_key") for one in raw]
+        given = pick(self.around.type_properties, "jobParameters") or self.around.type_properties.get("job_parameters")
+        self.parameters = {*job.parameters, *(given if isinstance(given, Mapping) else ()), *self.pushed}
+        tasks = tuple(self._task(one, f"{self.where}, task {key!r}") for one, key in zip(raw, self.keys, strict=True))
+        self._check_keys(tasks)
         _in_order(tasks, self.where)
         return replace(self.around, branches=(Branch("tasks", tasks),), job=job)
 
@@ -146,39 +186,78 @@ class _Reader:
         limit = min(filter(None, (own or HALF_A_DAY, asked)))
         return Job(self.id, str(self.settings.get("name") or self.id), parameters, limit)
 
-    def _task(self, raw: Mapping[str, Json], where: str, keys: list[str], parameters: set[str]) -> Activity:
+    def _check_keys(self, tasks: Iterable[Activity]) -> None:
+        each = [one for task in tasks if task.type == FOR_EACH for branch in task.branches for one in branch.activities]
+        keys = [*self.keys, *(one.task.key for one in each if one.task)]
+        if len(set(keys)) < len(keys):
+            raise SpecError(f"{self.where}: task_key: got a key twice: takes keys that differ")
+
+    def _task(self, raw: Mapping[str, Json], where: str, loop: Activity | None = None) -> Activity:
+        """A task of the job, or the one that a For each repeats."""
         _check(raw, where, "task")
+        takes = _FOR_ALL_TASKS if loop else TASK_TYPES
         kinds = [kind for kind in TASK_TYPES if raw.get(kind) is not None]
-        if len(kinds) != 1:
-            raise SpecError(f"{where}: got {' and '.join(kinds) or 'no kind of task'}: takes one of {', '.join(TASK_TYPES)}")
+        if len(kinds) != 1 or kinds[0] not in takes:
+            raise SpecError(f"{where}: got {' and '.join(kinds) or 'no kind of task'}: takes one of {', '.join(takes)}")
         (kind,) = kinds
         asked = _bag(raw.get(kind), where, kind)
         if unknown := sorted(asked.keys() - TASK_TYPES[kind]):
             raise SpecError(f"{where}: {kind}.{unknown[0]}: does not run here: takes {', '.join(sorted(TASK_TYPES[kind]))}")
         if kind == CONDITION and asked.get("op") not in OPERATORS:
             raise SpecError(f"{where}: {kind}.op: got {asked.get('op')!r}: takes {', '.join(OPERATORS)}")
-        references.check(asked, where, parameters, keys)
+        own = {name: value for name, value in asked.items() if (kind, name) != (FOR_EACH, "task")}
+        references.check(own, where, self.parameters, self.keys, item=loop is not None)
         libraries = [*_bags(raw.get("libraries"), where, "libraries"), *self._environment(raw, where)]
-        key = _text(raw, where, "task_key")
-        return Activity(
-            name=self._name(key),
+        key, around = _text(raw, where, "task_key"), loop or self.around
+        made = Activity(
+            name=f"{around.name} / {key}",
             type=kind,
-            depends_on=tuple(self._edges(raw, where, keys)),
-            policy=self._policy(raw, where),
-            type_properties={**asked, **({"libraries": libraries} if libraries else {})},
-            path=(*self.around.path, key),
-            task=self._placed(raw, where, key),
+            depends_on=tuple(self._edges(raw, where)),
+            policy=_policy(around.policy, raw, where),
+            type_properties={**own, **({"libraries": libraries} if libraries else {})},
+            path=(*around.path, key),
+            linked_service=self.around.linked_service,
+            task=replace(self._placed(raw, where, key), loop=loop.name if loop else ""),
         )
+        if kind == FOR_EACH:
+            return self._for_each(made, asked, where, timed=bool(raw.get("timeout_seconds")))
+        return self._other_job(made, asked, where) if kind == RUN_JOB else made
 
-    def _name(self, key: str) -> str:
-        return f"{self.around.name} / {key}"
+    def _for_each(self, loop: Activity, asked: Mapping[str, Json], where: str, *, timed: bool) -> Activity:
+        """A For each with the task that it repeats. One that has a timeout runs in one task of Airflow's, where it holds for all items
+        together; so does one whose items come one by one, unless the repeated task is a program on a cluster that is shared anyway.
+        """
+        at_once = _number(asked, where, f"{FOR_EACH}.concurrency", asked.get("concurrency")) or 1
+        if not 1 <= at_once <= _AT_ONCE or at_once % 1:
+            raise SpecError(f"{where}: {FOR_EACH}.concurrency: got {at_once:g}: takes 1 to {_AT_ONCE}")
+        inputs = _inputs(asked.get("inputs"), where)
+        raw = _bag(asked.get("task"), where, f"{FOR_EACH}.task")
+        if raw.get("depends_on"):
+            raise SpecError(f"{where}: {FOR_EACH}.task.depends_on: takes none: let the For each wait")
+        task = self._task(raw, f"{where}, its task", loop)
+        in_turn = timed or (at_once == 1 and (task.type == RUN_JOB or not (task.task and task.task.share)))
+        properties = {"inputs": inputs, "batchCount": int(at_once), "isSequential": in_turn}
+        return replace(loop, type_properties=properties, branches=(Branch("body", (task,)),))
 
-    def _edges(self, raw: Mapping[str, Json], where: str, keys: list[str]) -> Iterator[Edge]:
+    def _other_job(self, task: Activity, asked: Mapping[str, Json], where: str) -> Activity:
+        """A task that runs another job, with that job's tasks inside."""
+        job_id = str(asked.get("job_id"))
+        _bag(asked.get("job_parameters") or {}, where, f"{RUN_JOB}.job_parameters")
+        if job_id in self.above:
+            raise SpecError(f"{where}: {RUN_JOB}.job_id: got {job_id}: takes a job that does not run this one")
+        scope = f"{self.scope}/{_NOT_IN_SCOPES.sub('-', task.path[-1])}/{job_id}"
+        try:
+            reader = _Reader(task, job_id, self.factory, self.near, above=self.above, scope=scope, pushed=self.parameters)
+        except SpecError as error:
+            raise SpecError(f"{where}: {RUN_JOB}: {error}") from None
+        return reader.activity()
+
+    def _edges(self, raw: Mapping[str, Json], where: str) -> Iterator[Edge]:
         for one in _bags(raw.get("depends_on"), where, "depends_on"):
             key = _text(one, where, "task_key")
-            if key not in keys:
+            if key not in self.keys:
                 raise SpecError(f"{where}: depends_on: got {key!r}: takes a task of the job")
-            yield Edge(self._name(key), frozenset())
+            yield Edge(f"{self.around.name} / {key}", frozenset())
 
     def _outcomes(self, raw: Mapping[str, Json], where: str) -> dict[str, str]:
         """The outcomes of conditions that the task waits for."""
@@ -190,18 +269,8 @@ class _Reader:
                 continue
             if outcome not in ("true", "false") or one["task_key"] not in conditions:
                 raise SpecError(f"{where}: depends_on: outcome: got {outcome!r}: takes true or false of a {CONDITION}")
-            found[self._name(one["task_key"])] = outcome
+            found[f"{self.around.name} / {one['task_key']}"] = outcome
         return found
-
-    def _policy(self, raw: Mapping[str, Json], where: str) -> Policy:
-        """The task's own retries, as often as the activity's; the shorter of the timeouts."""
-        policy, own = self.around.policy, _number(raw, where, "max_retries")
-        if own < 0:
-            raise SpecError(f"{where}: max_retries: got {own:g}: takes a number of attempts that ends")
-        again = int(policy.retry) if str(policy.retry).isdecimal() else 0
-        limit = min(filter(None, (seconds_of(policy.timeout) or HALF_A_DAY, _number(raw, where, "timeout_seconds"))))
-        pause = _number(raw, where, "min_retry_interval_millis") / 1000 if own else policy.retry_interval
-        return replace(policy, retry=int((own + 1) * (again + 1) - 1), retry_interval=pause, timeout=limit)
 
     def _placed(self, raw: Mapping[str, Json], where: str, key: str) -> JobTask:
         """The task on its cluster: of its own, of the run under a name, standing, or (serverless) of the run without one."""
@@ -211,12 +280,12 @@ class _Reader:
             raise SpecError(f"{where}: run_if: got {asked!r}: takes {', '.join(RunIf)}")
         made = JobTask(self.around.name, key, RunIf(asked), {}, service, outcomes=self._outcomes(raw, where))
         if shared := raw.get("job_cluster_key"):
-            return replace(made, cluster=self._job_cluster(shared, where), share=f"{self.id} {shared}")
+            return replace(made, cluster=self._job_cluster(shared, where), share=f"{self.scope} {shared}")
         if standing := raw.get("existing_cluster_id"):
             return replace(made, cluster={"name": name_of(str(standing))}, share=str(standing), lasting=True)
         if new := raw.get("new_cluster"):
             return replace(made, cluster=databricks_fields(_bag(new, where, "new_cluster"), f"{where}: new_cluster"))
-        return replace(made, share=f"{self.id} serverless")
+        return replace(made, share=f"{self.scope} serverless")
 
     def _job_cluster(self, key: str, where: str) -> Mapping[str, Json]:
         for one in _bags(self.settings.get("job_clusters"), self.where, "job_clusters"):
@@ -243,6 +312,27 @@ class _Reader:
                 yield {"whl": str(text)} if str(text).endswith(".whl") else {"pypi": {"package": _requirement(str(text), where)}}
 
 
+def _inputs(raw: Json, where: str) -> Json:
+    """The inputs of a For each, as a list where they are known by now."""
+    try:
+        return listed_in(raw, where)
+    except SpecError:
+        if isinstance(raw, str) and "{{" in raw:
+            return raw
+        raise
+
+
+def listed_in(raw: Json, where: str) -> list[Json]:
+    """The inputs of a For each: a JSON array, or its text."""
+    try:
+        found = json.loads(raw) if isinstance(raw, str) else raw
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise SpecError(f"{where}: {FOR_EACH}.inputs: got {raw!r}: takes a JSON array, or a reference to one")
+    return found
+
+
 def as_text(value: Any) -> str:
     """A parameter's value, as Databricks hands it on."""
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
@@ -252,6 +342,17 @@ def _requirement(text: str, where: str) -> str:
     if text.startswith(("-", "/", ".")) or "://" in text:
         raise SpecError(f"{where}: environments: dependencies: got {text!r}: takes packages of PyPI and wheels")
     return text
+
+
+def _policy(around: Policy, raw: Mapping[str, Json], where: str) -> Policy:
+    """The task's own retries, as often as what is around it has some; the shorter of the timeouts."""
+    own = _number(raw, where, "max_retries")
+    if own < 0:
+        raise SpecError(f"{where}: max_retries: got {own:g}: takes a number of attempts that ends")
+    again = int(around.retry) if str(around.retry).isdecimal() else 0
+    limit = min(filter(None, (seconds_of(around.timeout) or HALF_A_DAY, _number(raw, where, "timeout_seconds"))))
+    pause = _number(raw, where, "min_retry_interval_millis") / 1000 if own else around.retry_interval
+    return replace(around, retry=int((own + 1) * (again + 1) - 1), retry_interval=pause, timeout=limit)
 
 
 def _check(raw: Mapping[str, Json], where: str, kind: str) -> None:
@@ -290,8 +391,8 @@ def _text(raw: Mapping[str, Json], where: str, field: str) -> str:
     return found
 
 
-def _number(raw: Mapping[str, Json], where: str, field: str) -> float:
-    found = raw.get(field) or 0
+def _number(raw: Mapping[str, Json], where: str, field: str, value: Json = None) -> float:
+    found = value or raw.get(field) or 0
     if isinstance(found, bool) or not isinstance(found, int | float) or abs(found) > _MOST:
         raise SpecError(f"{where}: {field}: got {found!r}: takes a number")
     return float(found)

@@ -103,7 +103,7 @@ class _Reader:
             on_inactive_mark_as=_condition(pick(raw, "onInactiveMarkAs")) or Condition.SUCCEEDED,
             branches=tuple(self._branches(kind, properties, path)),
             type_properties=properties,
-            linked_service=read_reference(pick(raw, "linkedServiceName")),
+            linked_service=read_reference(pick(raw, "linkedServiceName")) or read_reference(pick(raw, "sqlPool")),
             inputs=_references(pick(raw, "inputs")),
             outputs=_references(pick(raw, "outputs")),
             description=str(pick(raw, "description") or ""),

@@ -11,7 +11,7 @@ from airflow_ml_provider.adf.values import DEEPEST, texts
 from airflow_ml_provider.core.errors import SpecError
 
 _REFERENCE = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
-_PART = re.compile(r"`([^`]*)`|([^.`]+)")
+_PART = re.compile(r"`([^`]*)`|\[([^\]]*)\]|([^.`\[\]]+)")
 _SPACES = ("job", "task", "tasks", "workspace", "input", "backfill")
 _TIMES: dict[str, Callable[[datetime], str]] = {
     "iso_date": lambda at: at.strftime("%Y-%m-%d"),
@@ -26,14 +26,17 @@ _TIMES: dict[str, Callable[[datetime], str]] = {
     "minute": lambda at: str(at.minute),
     "second": lambda at: str(at.second),
 }
-_TAKES = "job.id, job.name, job.run_id, job.parameters.<name>, job.start_time.<format>, task.name, tasks.<task>.values.<key>"
+_TAKES = "job.id, job.name, job.run_id, job.parameters.<name>, job.start_time.<format>, task.name, tasks.<task>.values.<key>, in a For each input, input.<key>"
 
 
-def check(tree: Json, where: str, parameters: Collection[str], tasks: Collection[str]) -> None:
-    """Raise :class:`SpecError` for a reference that means nothing here."""
+def check(tree: Json, where: str, parameters: Collection[str], tasks: Collection[str], *, item: bool = False) -> None:
+    """Raise :class:`SpecError` for a reference that means nothing here.
+
+    :param item: it stands inside a For each.
+    """
     for text in texts(tree):
         for parts in map(_parts, _REFERENCE.findall(text)):
-            if parts[0] in _SPACES and not _is_known(parts, parameters, tasks):
+            if parts[0] in _SPACES and not _is_known(parts, parameters, tasks) and not (item and parts[0] == "input"):
                 raise SpecError(f"{where}: got the reference {'.'.join(parts)!r}: takes {_TAKES}")
 
 
@@ -67,7 +70,7 @@ def _one(match: re.Match[str], known: Callable[[list[str]], str | None]) -> str:
 
 
 def _parts(text: str) -> list[str]:
-    return [quoted or bare for quoted, bare in _PART.findall(text)] or [text]
+    return ["".join(found) for found in _PART.findall(text)] or [text]
 
 
 def _is_known(parts: list[str], parameters: Collection[str], tasks: Collection[str]) -> bool:

@@ -9,15 +9,13 @@ from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from airflow_ml_provider.adf.durations import seconds_of
-from airflow_ml_provider.adf.events import Blobs, Events
+from airflow_ml_provider.adf.events import CREATED, DELETED, Blobs, Events
 from airflow_ml_provider.adf.functions.zones import iana
 from airflow_ml_provider.adf.graph import Factory, Json, Resource
 from airflow_ml_provider.adf.reading import pick, read_reference
 from airflow_ml_provider.adf.recurrence import DAYS, UNITS, Recurrence
 from airflow_ml_provider.adf.windows import Wait, Windows
 from airflow_ml_provider.core.errors import SpecError
-
-_CREATED = "Microsoft.Storage.BlobCreated"
 
 Timing: TypeAlias = Recurrence | Windows | Blobs | Events
 
@@ -163,10 +161,12 @@ def _wait(trigger: Resource, raw: Mapping[str, Json]) -> Wait:
 
 def _blobs(trigger: Resource) -> Blobs:
     bag = trigger.type_properties
-    if (wanted := _list(pick(bag, "events"))) and _CREATED not in wanted:
-        raise _refused(trigger, f"events {', '.join(map(str, wanted))}", f"takes {_CREATED}: nothing tells of others")
+    wanted = [str(one) for one in _list(pick(bag, "events"))] or [CREATED]
+    types = tuple(kind for kind in (CREATED, DELETED) if kind.casefold() in map(str.casefold, wanted))
+    if not types:
+        raise _refused(trigger, f"events {', '.join(wanted)}", f"takes {CREATED} and {DELETED}: nothing tells of others")
     begins, ends = str(pick(bag, "blobPathBeginsWith") or ""), str(pick(bag, "blobPathEndsWith") or "")
-    return Blobs(str(pick(bag, "scope") or ""), begins, ends, pick(bag, "ignoreEmptyBlobs") is True)
+    return Blobs(str(pick(bag, "scope") or ""), begins, ends, pick(bag, "ignoreEmptyBlobs") is True, types)
 
 
 def _events(trigger: Resource) -> Events:
@@ -181,7 +181,8 @@ def _left_out(trigger: Resource) -> Iterator[str]:
     if pick(policy, "count") and not _again(trigger):
         yield f"trigger {trigger.name!r}: retryPolicy: got {dict(policy)}: takes numbers: a window that failed is not handled again by itself"
     if trigger.type.casefold() == "blobeventstrigger":
-        others = [str(one) for one in _list(pick(trigger.type_properties, "events")) if one != _CREATED]
+        wanted = [str(one) for one in _list(pick(trigger.type_properties, "events"))]
+        others = [one for one in wanted if one.casefold() not in (CREATED.casefold(), DELETED.casefold())]
         yield from (f"trigger {trigger.name!r}: {one}: nothing tells of it here" for one in others)
 
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from airflow_ml_provider.adf.graph import Factory, Json, Resource
 from airflow_ml_provider.adf.reading import pick, read_reference
-from airflow_ml_provider.adf.values import DEEPEST
+from airflow_ml_provider.adf.values import DEEPEST, expressions
 
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]+")
 _TYPES = {
     **dict.fromkeys(("AzureBlobStorage", "AzureBlobFS", "AzureDataLakeStore", "AzureFileStorage", "AzureStorage"), "mount"),
-    **dict.fromkeys(("AmazonS3", "AmazonS3Compatible", "GoogleCloudStorage", "Hdfs", "FileServer"), "mount"),
+    **dict.fromkeys(("AmazonS3", "AmazonS3Compatible", "GoogleCloudStorage", "Hdfs", "FileServer", "Sftp"), "mount"),
     **dict.fromkeys(("AzureSqlDatabase", "AzureSqlDW", "AzureSqlMI", "AzureSynapseAnalytics", "SqlServer"), "mssql"),
     **dict.fromkeys(("AzurePostgreSql", "PostgreSql", "AmazonRdsForPostgreSql", "GreenplumTable"), "postgres"),
     **dict.fromkeys(("AzureMySql", "MySql", "AzureMariaDB", "MariaDB"), "mysql"),
@@ -24,7 +24,6 @@ _TYPES = {
     "Oracle": "oracle",
     "Snowflake": "snowflake",
     "SnowflakeV2": "snowflake",
-    "Sftp": "sftp",
     "FtpServer": "ftp",
     "AmazonRedshift": "redshift",
     "GoogleBigQuery": "google_cloud_platform",
@@ -55,9 +54,11 @@ def conn_id_of(service: str) -> str:
 
 
 def needed(factory: Factory) -> Iterator[Needed]:
-    """The connections for an export's linked services, in its order, and for the storage accounts that triggers watch; each once."""
+    """The connections for an export's linked services, in its order, for the storage accounts that triggers watch and
+    for SQL pools of Synapse; each once.
+    """
     seen: set[str] = set()
-    for one in chain(map(_of_service, factory.linked_services), _watched(factory)):
+    for one in chain(map(_of_service, factory.linked_services), _watched(factory), _pools(factory)):
         if one.conn_id not in seen:
             seen.add(one.conn_id)
             yield one
@@ -74,6 +75,13 @@ def _watched(factory: Factory) -> Iterator[Needed]:
         if trigger.type.casefold() == "blobeventstrigger":
             account = str(pick(trigger.type_properties, "scope") or "").rpartition("/")[2]
             yield Needed(storage_of(factory, account), "mount", trigger.name, trigger.type)
+
+
+def _pools(factory: Factory) -> Iterator[Needed]:
+    for one in chain.from_iterable(pipeline.walk() for pipeline in factory.pipelines):
+        pool = one.linked_service.name if one.linked_service and one.type.casefold() == "sqlpoolstoredprocedure" else ""
+        if pool and not list(expressions(pool)):
+            yield Needed(conn_id_of(pool), "mssql", pool, "SqlPool")
 
 
 class Secret(NamedTuple):

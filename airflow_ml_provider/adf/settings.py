@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from airflow_ml_provider.adf import clusters, jobs, programs
-from airflow_ml_provider.adf.datasets import READ_BY_ROWS, Role, Way, by_rows, kind_of, role, way
-from airflow_ml_provider.adf.graph import Activity, Factory, Json, Pipeline, Reference
+from airflow_ml_provider.adf.datasets import EXCEL, READ_BY_ROWS, Role, Way, by_rows, kind_of, role, way
+from airflow_ml_provider.adf.graph import LOOPS, Activity, Factory, Json, Pipeline, Reference, Resource
 from airflow_ml_provider.adf.reading import bag, pick, read_reference
 from airflow_ml_provider.adf.rest import wrong_rules
 from airflow_ml_provider.adf.translators import columns
@@ -37,9 +37,9 @@ def is_in_one_task(activity: Activity, pipeline: Pipeline) -> bool:
     by_name = {one.name: one for one in pipeline.walk()}
     for container in (by_name[name] for name in names):
         kind = container.type.casefold()
-        if kind == "until" or (kind == "foreach" and (mapped or pick(container.type_properties, "isSequential") is True)):
+        if kind == "until" or (kind in LOOPS and (mapped or pick(container.type_properties, "isSequential") is True)):
             return True
-        mapped = mapped or kind == "foreach"
+        mapped = mapped or kind in LOOPS
     return False
 
 
@@ -69,6 +69,7 @@ def _copy(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[
     except SpecError as error:
         yield str(error)
         return
+    yield from _of_sheet(source)
     kinds = [kind_of(one.type, one.type_properties) for one in (source, sink)]
     if found is Way.SPARK and not (by_rows(*kinds) and is_in_one_task(activity, pipeline)):
         yield from on_a_cluster(activity)
@@ -90,6 +91,12 @@ def _of_copy(activity: Activity, found: Way, kind: str) -> Iterator[str]:
         yield "source.formatSettings.rowTag: missing, and Spark must know which element of an Xml file is a row: add it"
     if found is Way.SPARK and pick(bag(source, "formatSettings"), "skipLineCount"):
         yield "formatSettings.skipLineCount: Spark skips no lines: copy to a table instead"
+
+
+def _of_sheet(dataset: Resource) -> Iterator[str]:
+    known = (pick(dataset.type_properties, key) for key in ("sheetName", "sheetIndex"))
+    if kind_of(dataset.type, dataset.type_properties) == EXCEL and all(one in (None, "") for one in known):
+        yield f"dataset {dataset.name!r}: sheetName, sheetIndex: takes one of the two"
 
 
 def _of_store(settings: Mapping[str, Json]) -> Iterator[str]:
@@ -118,6 +125,7 @@ def _of_dataset(activity: Activity, pipeline: Pipeline, factory: Factory) -> Ite
     form = kind_of(dataset.type, dataset.type_properties)
     if kind == "lookup" and found is Role.FILES and form not in READ_BY_ROWS:
         yield f"dataset {dataset.name!r}: {dataset.type}: a Lookup reads {', '.join(sorted(READ_BY_ROWS))} files"
+    yield from _of_sheet(dataset)
     yield from _of_store(bag(activity.type_properties, "storeSettings"))
     yield from _of_store(bag(bag(activity.type_properties, "source"), "storeSettings"))
 
@@ -158,11 +166,17 @@ def _of_service(activity: Activity, pipeline: Pipeline, factory: Factory) -> Ite
         yield "linkedServiceName: is required"
 
 
+def _of_pool(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
+    if activity.linked_service is None or not activity.linked_service.name:
+        yield "sqlPool: is required"
+
+
 AUTHENTICATIONS = ("basic", "msi", "serviceprincipal", "systemassignedmanagedidentity", "userassignedmanagedidentity")
 _CHECKS: dict[str, Callable[[Activity, Pipeline, Factory], Iterator[str]]] = {
     **dict.fromkeys(programs.SPARK, _spark),
     **dict.fromkeys(("delete", "lookup", "validation"), _of_dataset),
     **dict.fromkeys(("azurefunctionactivity", "script", "sqlserverstoredprocedure"), _of_service),
+    "sqlpoolstoredprocedure": _of_pool,
     **dict.fromkeys(("webactivity", "webhook"), _web),
     "copy": _copy,
     "getmetadata": _facts,

@@ -39,7 +39,8 @@ def spark_tasks(activity: Activity, place: Place) -> TaskFactory:
     :raises SpecError: the export asks for what has no meaning here.
     """
     wanted = _checked(activity, place)
-    return lambda hosted: on_cluster(hosted, wanted)
+    job = place.enters.get(activity.task.job) if activity.task and activity.task.loop else None
+    return lambda hosted: on_cluster(hosted, wanted, all_items=job is not None and not job.mapped)
 
 
 def in_a_loop(activity: Activity, place: Place) -> Wanted | str | None:
@@ -111,11 +112,14 @@ def _shipped(hosted: Hosted) -> dict[str, Any]:
     return {"program": found, "libraries": found["libraries"], "spark_conf": found["spark_conf"]}
 
 
-def on_cluster(hosted: Hosted, wanted: Wanted) -> Any:
-    """The tasks; returns the one whose XCom is what the program hands back."""
+def on_cluster(hosted: Hosted, wanted: Wanted, *, all_items: bool = False) -> Any:
+    """The tasks; returns the one whose XCom is what the program hands back.
+
+    :param all_items: a cluster that is shared in a run serves all items of the loop around them.
+    """
     shipped = _shipped(hosted)
     if wanted.shared:
-        sharing: dict[str, Any] = {"shared": True, "share": wanted.share, "of_run": wanted.of_run}
+        sharing: dict[str, Any] = {"shared": True, "share": wanted.share, "of_run": wanted.of_run, "all_items": all_items}
         maker = AdfClusterOperator(task_id="cluster", service=wanted.service, **sharing, **wanted.fields)
         return AdfSharedJobOperator(task_id="run", maker=maker, **shipped, **hosted.fields)
     with AdfCluster("cluster", service=wanted.service, **wanted.fields) as made:

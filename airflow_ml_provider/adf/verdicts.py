@@ -40,6 +40,7 @@ RUNS = frozenset(
         "Script",
         "SetVariable",
         "SparkJob",
+        "SqlPoolStoredProcedure",
         "SqlServerStoredProcedure",
         "Switch",
         "SynapseNotebook",
@@ -67,7 +68,6 @@ _CANNOT = {
     "HDInsightMapReduce": "MapReduce programs are not run here: use Spark",
     "HDInsightPig": "Pig scripts are not run here: use Spark",
     "HDInsightStreaming": "Hadoop streaming is not run here: use Spark",
-    "SqlPoolStoredProcedure": "stored procedures of a Synapse SQL pool are not run here",
 }
 _OTHER = "an activity of a type that is not known here"
 _KNOWN = {*(name.casefold() for name in RUNS), *TASK_TYPES}

@@ -77,12 +77,16 @@ def check_mounts(mounts: Iterable[Mount]) -> None:
 def hadoop_settings(opened: Mapping[Mount, Opened]) -> Settings:
     """The settings of several mounts together.
 
-    :raises SpecError: two of them need one setting with two values, such as one bucket through two connections.
+    :raises SpecError: two of them need one setting with two values, such as one bucket through two connections; or Hadoop opens none such.
     """
     check_mounts(opened)
     owners: dict[str, tuple[Mount, str]] = {}
     found = Settings({"fs.dbfs.impl": _FILE_SYSTEM}, {}, {})
     for mount, item in opened.items():
+        if not item.link:
+            raise SpecError(
+                f"mounts: got {mount.name!r} of {mount.scheme}://, which Spark does not read: copy its files elsewhere first"
+            )
         _claim(owners, mount, {**item.conf, **item.secrets, **item.files})
         found.conf.update({**item.conf, **_link(mount, item)})
         found.secrets.update(item.secrets)

@@ -74,7 +74,7 @@ class Mount(Spec):
 
     :param name: 1 to 63 letters, digits, ``_``, ``.`` and ``-``. Spark finds the place as ``dbfs:/mnt/<name>/``.
     :param source: the place: ``s3://bucket/path``, ``abfss://container@account.dfs.core.windows.net/path``, ``gs://bucket/path``,
-        ``hdfs://host:port/path``, ``file:///path`` or an absolute path. The path is as the store has it, nothing escaped.
+        ``hdfs://host:port/path``, ``file:///path`` or an absolute path; in Airflow alone, ``sftp://host:port/path``. The path is as the store has it, nothing escaped.
     :param conn_id: the Airflow connection that opens it; None leaves it to whoever the cluster's machines are.
     :param read_only: refuse whatever would change it.
     :param fuse: give programs that only open files a folder.

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 _CONN_TYPE = "mount"
 _FIELDS = ("source", "credentials_conn_id", "read_only", "fuse")
-_EXTRAS = {"s3": "amazon", "abfs": "azure", "gs": "google", "hdfs": "local"}
+_EXTRAS = {"s3": "amazon", "abfs": "azure", "gs": "google", "hdfs": "local", "sftp": "sftp"}
+_MADE_BY = {"sftp": "sshfs"}
+"""The library behind a protocol, where fsspec has another one for it that takes other arguments."""
 _TRUE_WORDS = {"true": True, "false": False, "1": True, "0": False, "": False}
 
 
@@ -95,9 +97,13 @@ class MountHook(BaseHook):
     @cached_property
     def filesystem(self) -> AbstractFileSystem:
         """The store's own fsspec filesystem; :class:`ConfigurationError` names a missing library."""
+        from importlib import import_module
+
         import fsspec
 
         try:
+            if library := _MADE_BY.get(self.opened.protocol):
+                import_module(library)
             made = fsspec.get_filesystem_class(self.opened.protocol)
         except ImportError as error:
             fix = f'pip install "airflow-ml-provider[{_EXTRAS.get(self.opened.protocol, "all")}]"'

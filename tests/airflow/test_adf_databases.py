@@ -58,7 +58,11 @@ def test_a_stored_procedure_is_called_with_its_arguments_by_name(pipeline: Calla
         "procedures",
         {**activity("call", "SqlServerStoredProcedure", **asked), **DATABASE},
         {**missing, **DATABASE},
-        {**no_arguments, **DATABASE},
+        {
+            **no_arguments,
+            "type": "SqlPoolStoredProcedure",
+            "sqlPool": {**DATABASE["linkedServiceName"], "type": "SqlPoolReference"},
+        },
         good("caught", after("missing", "Failed")),
         parameters={"n": {"type": "Int", "defaultValue": 2}},
     )

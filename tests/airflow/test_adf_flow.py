@@ -218,7 +218,7 @@ def test_a_window_that_failed_is_handled_again_as_its_trigger_asks(
     first = Scheduled(dag)
     run_id = first._run.run_id
     assert first.state == "failed"
-    again = Asked(clears, f"{run_id}__again_1")
+    again = Asked(clears, f"from_{run_id}__again_1")
     assert (again._run.conf, again.state) == ({"dag_id": "unsteady", "run_id": run_id}, "success")
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session

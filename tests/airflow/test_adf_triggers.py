@@ -7,12 +7,14 @@ import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_ml_provider.adf.dag import adf_dags
+from airflow_ml_provider.adf.events import CREATED, DELETED
 from airflow_ml_provider.triggers.blobs import BlobWatcher
 from tests.airflow.conftest import Run, _register
 from tests.airflow.test_adf_control import put
@@ -109,7 +111,10 @@ class Scheduled(Run):
         with create_session() as session:
             model = session.get(DagModel, dag.dag_id)
             if "Asset" in type(stored(dag).timetable).__name__:
-                scheduler._create_dag_runs_asset_triggered(dag_models=[model], session=session)
+                make = scheduler._create_dag_runs_asset_triggered
+                now = {"triggered_date_by_dag": {dag.dag_id: datetime.now(UTC)}}  # what Airflow before 3.2 asks for
+                known = {name: value for name, value in now.items() if name in signature(make).parameters}
+                make(dag_models=[model], session=session, **known)
             else:
                 scheduler._create_dag_runs([model], session)
         with create_session() as session:
@@ -303,7 +308,47 @@ def test_a_watcher_tells_of_what_came_while_there_was_none(lake: Path) -> None:
     assert watch(lambda: None) == ["later"]
 
 
-def test_each_blob_starts_a_run_of_its_own(airflow_db: None, export: Callable[..., dict[str, Any]], lake: Path) -> None:
+@pytest.mark.parametrize("created", [False, True])
+def test_a_watcher_tells_of_files_that_are_deleted(lake: Path, created: bool) -> None:
+    for name, text in (("in/a.csv", "a"), ("in/empty.csv", ""), ("in/cut.csv", "long"), ("in/b.txt", "b"), ("out.csv", "c")):
+        (lake / name).write_text(text)
+
+    def change() -> None:
+        (lake / "in" / "new.csv").write_text("new")
+        (lake / "in" / "cut.csv").write_text("")
+        for name in ("in/empty.csv", "in/b.txt", "out.csv", "in/a.csv"):
+            (lake / name).unlink()
+
+    watcher = BlobWatcher(
+        "tr", "mount://lake/raw/in/", ends=".csv", ignore_empty=True, created=created, deleted=True, poll_interval=0.05
+    )
+    found = asyncio.run(told(watcher, change, 1 + created))
+    expected = [("raw/in", "a.csv"), *([("raw/in", "new.csv")] if created else [])]
+    assert sorted((one["folderPath"], one["fileName"]) for one in found) == expected
+
+
+def test_a_watcher_tells_of_what_was_deleted_while_there_was_none(lake: Path) -> None:
+    store = Store()
+
+    def watch(meanwhile: Callable[[], Any]) -> list[str]:
+        watcher = BlobWatcher("tr", "mount://lake/raw/in/", ignore_empty=True, deleted=True, poll_interval=0.05)
+        watcher.asset_state_store = store
+        return [one["fileName"] for one in asyncio.run(told(watcher, meanwhile, 1))]
+
+    for name, text in (("gone", "1"), ("kept", "2"), ("empty", "")):
+        (lake / "in" / name).write_text(text)
+    assert watch(lambda: (lake / "in" / "first").write_text("1")) == ["first"]
+    store["until"] = max(one.stat().st_mtime for one in (lake / "in").iterdir())
+    store["names"] = {f"mount://lake/raw/in/{one.name}": one.stat().st_size for one in (lake / "in").iterdir()}
+    (lake / "in" / "gone").unlink()
+    (lake / "in" / "empty").unlink()
+    assert watch(lambda: None) == ["gone"]
+
+
+@pytest.mark.parametrize("event", [CREATED, DELETED])
+def test_each_blob_starts_a_run_of_its_own(
+    airflow_db: None, export: Callable[..., dict[str, Any]], lake: Path, event: str
+) -> None:
     from airflow.models.dagrun import DagRun
     from airflow.models.trigger import Trigger
     from airflow.triggers.base import TriggerEvent
@@ -311,21 +356,27 @@ def test_each_blob_starts_a_run_of_its_own(airflow_db: None, export: Callable[..
 
     given = {"folder": "@triggerBody().folderPath", "file": "@trigger().outputs.body.fileName"}
     tell = returning(**{name: f"@pipeline().parameters.{name}" for name in given}, by="@pipeline().TriggerType")
+    name = event.rpartition(".")[2]
     dag = export(
-        {"landed": {"activities": [tell], "parameters": {name: {"type": "String"} for name in given}}},
-        {"on blob": starting("landed", "BlobEventsTrigger", BLOBS, given)},
-    )["landed"]
+        {name: {"activities": [tell], "parameters": {name: {"type": "String"} for name in given}}},
+        {f"on {name}": starting(name, "BlobEventsTrigger", {**BLOBS, "events": [event]}, given)},
+    )[name]
     _register(dag)
     _see_assets(dag)
     with create_session() as session:
-        row = session.query(Trigger).filter(Trigger.classpath.endswith("BlobWatcher")).one()
+        rows = session.query(Trigger).filter(Trigger.classpath.endswith("BlobWatcher"))
+        row = next(one for one in rows if one.kwargs["deleted"] == (event == DELETED))
         watcher, id_ = BlobWatcher(**{**row.kwargs, "poll_interval": 0.05}), row.id
-    found = asyncio.run(told(watcher, lambda: [(lake / "in" / f"{name}.csv").write_text(name) for name in "ab"], 2))
+    files = [lake / "in" / f"{name}.csv" for name in "ab"]
+    if event == DELETED:
+        [file.write_text("old") for file in files]
+    change = [lambda: [file.write_text("new") for file in files], lambda: [file.unlink() for file in files]][event == DELETED]
+    found = asyncio.run(told(watcher, change, 2))
     Trigger.submit_event(id_, TriggerEvent({"blobs": found}))
     first = Scheduled(dag)
     with create_session() as session:
         other = session.query(DagRun).filter_by(dag_id=dag.dag_id).order_by(DagRun.id.desc()).first()
-        assert other is not None and other.run_id == f"{first._run.run_id}__event_1"
+        assert other is not None and other.run_id == f"from_{first._run.run_id}__event_1"
         second = Scheduled.__new__(Scheduled)
         second.dag, second._run = dag, other
         second.finish(session)
@@ -333,6 +384,24 @@ def test_each_blob_starts_a_run_of_its_own(airflow_db: None, export: Callable[..
     assert [run.xcom("pipeline_end") for run in runs] == [
         {"folder": "raw/in", "file": f"{name}.csv", "by": "BlobEventsTrigger"} for name in "ab"
     ]
+
+
+def test_a_run_that_the_scheduler_made_starts_another_pipelines(airflow_db: None, export: Callable[..., dict[str, Any]]) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    called = {"pipeline": {"referenceName": "callee", "type": "PipelineReference"}, "waitOnCompletion": False}
+    call = {"name": "call", "type": "ExecutePipeline", "typeProperties": called}
+    dags = export(
+        {"caller": {"activities": [call]}, "callee": {"activities": [good("a")]}},
+        {"daily": starting("caller", "ScheduleTrigger", recurrence("Day", 1, "2024-05-06T06:00:00"))},
+    )
+    _register(dags["callee"])
+    done = Scheduled(dags["caller"])
+    assert done.state == "success"
+    with create_session() as session:
+        (run_id,) = [one.run_id for one in session.query(DagRun).filter_by(dag_id="callee")]
+    assert run_id == f"from_{done._run.run_id}__call.-1.1.0"
 
 
 def test_custom_events_are_an_assets_and_only_some_count(airflow_db: None, export: Callable[..., dict[str, Any]]) -> None:

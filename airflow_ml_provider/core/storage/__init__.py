@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from airflow_ml_provider.core.storage import azure, google, places, s3
+from airflow_ml_provider.core.storage import azure, google, places, s3, sftp
 from airflow_ml_provider.core.storage.base import Credentials, Opened, split_source
 
 __all__ = ["CONNECTORS", "SCHEMES", "Credentials", "Opened", "split_source"]
@@ -15,6 +15,7 @@ SCHEMES: Mapping[str, Callable[[str, Credentials | None], Opened]] = {
     **dict.fromkeys(google.SCHEMES, google.open_google),
     **dict.fromkeys(places.HDFS_SCHEMES, places.open_hdfs),
     **dict.fromkeys(places.FILE_SCHEMES, places.open_folder),
+    **dict.fromkeys(sftp.SCHEMES, sftp.open_sftp),
 }
 """What opens a source, by its scheme."""
 CONNECTORS: Mapping[str, str] = {

@@ -47,8 +47,8 @@ class Credentials:
 class Opened:
     """A source that can be opened, in the words of Hadoop and of fsspec.
 
-    :param link: the Hadoop URI, such as ``s3a://bucket/raw``. Ends without a slash, unless it is a root.
-    :param protocol: of fsspec: ``s3``, ``abfs``, ``gs``, ``hdfs`` or ``file``.
+    :param link: the Hadoop URI, such as ``s3a://bucket/raw``. Ends without a slash, unless it is a root. Empty where Hadoop has none.
+    :param protocol: of fsspec: ``s3``, ``abfs``, ``gs``, ``hdfs``, ``file`` or ``sftp``.
     :param path: what fsspec calls the place, such as ``bucket/raw``.
     :param conf: Hadoop settings that anybody may see.
     :param secrets: Hadoop settings that nobody may see.

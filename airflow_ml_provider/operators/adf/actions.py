@@ -19,6 +19,7 @@ _ACTIONS = {
     "azurefunctionactivity": "web:azure_function",
     "lookup": "tables:lookup",
     "script": "tables:script",
+    "sqlpoolstoredprocedure": "tables:stored_procedure",
     "sqlserverstoredprocedure": "tables:stored_procedure",
     "copy": "files:copy",
     "delete": "files:delete",

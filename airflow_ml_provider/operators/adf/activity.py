@@ -9,14 +9,15 @@ from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_ml_provider._compat import AirflowFailException, AirflowSkipException
 from airflow_ml_provider.adf import programs, semantics
-from airflow_ml_provider.adf.graph import Activity, Branch, Condition, Resource
+from airflow_ml_provider.adf.graph import LOOPS, Activity, Branch, Condition, Resource
+from airflow_ml_provider.adf.jobs import FOR_EACH
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.again import ask_again
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of
 from airflow_ml_provider.operators.adf.conversion import conversion
 from airflow_ml_provider.operators.adf.inner import Inner
-from airflow_ml_provider.operators.adf.jobs import job_output, job_run, task_properties
+from airflow_ml_provider.operators.adf.jobs import inputs_of, job_output, job_run, task_properties
 from airflow_ml_provider.operators.adf.jobs import taken as taken_of
 from airflow_ml_provider.operators.adf.loop import run_container, taken
 from airflow_ml_provider.operators.adf.place import Place, Spot, Within
@@ -156,6 +157,8 @@ class AdfEnterOperator(_AdfOperator):
     def _judged(self, call: Call) -> tuple[str | None, list[Any]]:
         if self.activity.type.casefold() == "foreach":
             return "body", items_of(call)
+        if self.activity.type == FOR_EACH:
+            return "body", inputs_of(call)
         if self.activity.job:
             return "tasks", []
         return taken(call), []
@@ -190,7 +193,7 @@ class AdfEndOperator(_AdfOperator):
 
     @property
     def _maps(self) -> bool:
-        return self.activity.type.casefold() == "foreach"
+        return self.activity.type.casefold() in LOOPS
 
     def _suffixes(self, view: View) -> list[str]:
         """What follows the task ids in the names of the states, for each time that the inside ran."""

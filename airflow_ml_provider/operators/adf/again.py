@@ -10,7 +10,7 @@ from airflow.sdk.bases.sensor import BaseSensorOperator
 
 from airflow_ml_provider.adf.windows import Windows
 from airflow_ml_provider.core.errors import ProviderError
-from airflow_ml_provider.operators.adf.calls import start_run
+from airflow_ml_provider.operators.adf.calls import run_id_after, start_run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -64,7 +64,7 @@ def ask_again(view: View, log: Any) -> None:
     start, number = view.start, view.ti.try_number
     if not (start and isinstance(start.timing, Windows) and view.place.again and number <= start.timing.retries):
         return
-    run_id = f"{view.ti.run_id}__again_{number}"
+    run_id = run_id_after(view.ti.run_id, f"again_{number}")
     try:
         start_run(view.place.again, run_id, {"dag_id": view.ti.dag_id, "run_id": view.ti.run_id})
     except ProviderError as error:

@@ -14,7 +14,7 @@ from airflow_ml_provider._compat import AirflowFailException, AirflowSkipExcepti
 from airflow_ml_provider.adf.events import Events
 from airflow_ml_provider.adf.schedules import Start, start
 from airflow_ml_provider.adf.windows import Span, Wait, Windows
-from airflow_ml_provider.operators.adf.calls import start_run
+from airflow_ml_provider.operators.adf.calls import run_id_after, start_run
 from airflow_ml_provider.operators.adf.origin import STARTED_BY, run_type
 from airflow_ml_provider.operators.adf.place import Place
 
@@ -95,7 +95,7 @@ class AdfEventOperator(BaseOperator):
         if not found:
             raise AirflowSkipException("no event is of the types and subjects that the trigger takes")
         for number, event in enumerate(found[1:], 1):
-            start_run(ti.dag_id, f"{ti.run_id}__event_{number}", {STARTED_BY: event})
+            start_run(ti.dag_id, run_id_after(ti.run_id, f"event_{number}"), {STARTED_BY: event})
         return found[0]
 
     def _events(self, told: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from airflow_ml_provider.operators.adf.view import RETURN_VALUE, View
 
 _POLL = 2.0
 _LONGEST_ID = 250
+_RESERVED = ("scheduled__", "backfill__", "asset_triggered__", "asset_materialization__")
 _ENDED = ("success", "failed")
 
 
@@ -171,7 +172,13 @@ def execute_pipeline(call: Call) -> Any:
 
 def called_run_id(view: View) -> str:
     """The id of the next run that a task starts: of characters that Airflow takes, and no longer than it takes."""
-    found = f"{view.ti.run_id}__{view.ti.task_id}.{view.ti.map_index}.{view.ti.try_number}.{next(view.serial)}"
+    return run_id_after(view.ti.run_id, f"{view.ti.task_id}.{view.ti.map_index}.{view.ti.try_number}.{next(view.serial)}")
+
+
+def run_id_after(run_id: str, what: str) -> str:
+    """The id of a run that another run starts, no longer than Airflow takes."""
+    # before 3.3, Airflow keeps these beginnings for the runs that it makes itself
+    found = f"{'from_' if run_id.startswith(_RESERVED) else ''}{run_id}__{what}"
     return found if len(found) <= _LONGEST_ID else f"{found[:150]}__{hashlib.sha256(found.encode()).hexdigest()[:32]}"
 
 

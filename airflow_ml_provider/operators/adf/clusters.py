@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_ml_provider.core.identity import Work
 
 _SERVICE_TAG = "adf_service"
+_OF_ALL = {"map_index": "-1"}
 _AZURES_OWN = "Standard_"
 _AZURE = frozenset({"databricks", "hdinsight", "memory", "synapse"})
 
@@ -50,14 +51,25 @@ class AdfClusterOperator(CreateSparkClusterOperator):
         may make one.
     :param share: what tells a shared cluster from others, where that is not the service.
     :param of_run: a shared cluster serves the activities of one run, or of one item of a loop; its end is another task's.
+    :param all_items: one of a run serves all items of the loop around this task.
     """
 
-    def __init__(self, *, service: str = "", shared: bool = False, share: str = "", of_run: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        service: str = "",
+        shared: bool = False,
+        share: str = "",
+        of_run: bool = False,
+        all_items: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.service = service
         self.shared = shared
         self.share = share or service
         self.of_run = of_run
+        self.all_items = all_items
 
     def ask(self, context: Context) -> str:
         self.spark_conn_id = _connection_of(self.service) or self.spark_conn_id
@@ -74,21 +86,25 @@ class AdfClusterOperator(CreateSparkClusterOperator):
         if self.shared:
             kept = {} if self.of_run else {KEPT_TAG: "true"}
             self.spec = {**self.spec, "tags": {**self.spec.get("tags", {}), _SERVICE_TAG: self.share, **kept}}
-        return super()._spec(hook, context)
+        spec = super()._spec(hook, context)
+        return spec.model_copy(update={"tags": {**spec.tags, **_OF_ALL}}) if self.all_items else spec
 
     def _left_by_clear(self, context: Context, backend: Backend, spec: ClusterSpec) -> str | None:
         if not self.shared:
             return super()._left_by_clear(context, backend, spec)
-        tags = {_SERVICE_TAG: self.share, SPEC_TAG: spec.tags[SPEC_TAG], **(origin(context) if self.of_run else {})}
+        tags = {_SERVICE_TAG: self.share, SPEC_TAG: spec.tags[SPEC_TAG], **self._origin(context)}
         live = [found for found in owned(backend, tags, log=self.log) if not self._describe(backend, found).state.ended]
         if live:
             self.log.info("Cluster %s of an earlier activity is used again", live[0])
         return live[0] if live else None
 
+    def _origin(self, context: Context) -> dict[str, str]:
+        return {**origin(context), **(_OF_ALL if self.all_items else {})} if self.of_run else {}
+
     def _ask(self, backend: Backend, plan: Plan, secrets: Mapping[str, str], work: Work) -> str:
         if not self.shared:
             return super()._ask(backend, plan, secrets, work)
-        index = work.map_index if self.of_run else -1
+        index = work.map_index if self.of_run and not self.all_items else -1
         return super()._ask(backend, plan, secrets, replace(work, task_id=f"service {self.share}", map_index=index))
 
 

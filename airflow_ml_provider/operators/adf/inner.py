@@ -131,10 +131,13 @@ class _InnerJobOperator(AdfSharedJobOperator):
         return replace(work, task_id=where, prior_tries=work.prior_tries * attempts + attempt)
 
     def _secrets(self, spec: JobSpec, context: Context) -> dict[str, str]:
-        return secrets_of(spec, context, self.call.view.values)
+        activity, values = self.call.activity, self.call.view.values
+        around = f"{activity.task.job} / " if activity.task else ""
+        beside = {name.removeprefix(around): found for name, found in values.items() if name.startswith(around)}
+        return secrets_of(spec, context, beside)
 
     def _finish(self, context: Context, *args: Any) -> Any:
-        status, name = args[1], self.call.activity.path[-1]
+        status, name = args[1], self.call.activity.name
         if self._is_notebook and isinstance(status.result, Mapping):
             self.call.view.values[name] = dict(status.result.get("task_values") or {})
         return super()._finish(context, *args)

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_ml_provider.adf import references
-from airflow_ml_provider.adf.graph import Activity, Job, JobTask
-from airflow_ml_provider.adf.jobs import CONDITION, as_text
+from airflow_ml_provider.adf.durations import seconds_of
+from airflow_ml_provider.adf.graph import HALF_A_DAY, Activity, Job, JobTask
+from airflow_ml_provider.adf.jobs import CONDITION, RUN_JOB, as_text, listed_in
 from airflow_ml_provider.adf.programs import PUSHED_DOWN
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
@@ -30,7 +31,9 @@ def job_run(call: Call, job: Job) -> dict[str, Any]:
     now = datetime.now(UTC)
     about = {"id": job.id, "name": job.name, "run_id": str(call.view.ti.run_id)}
     run = {"at": now.isoformat(), "until": now.timestamp() + job.timeout, "about": about}
-    given = {str(name): as_text(value) for name, value in (call("jobParameters") or {}).items()}
+    is_task = call.activity.task is not None
+    asked = task_properties(call.view, call.activity).get("job_parameters") if is_task else call("jobParameters")
+    given = {str(name): as_text(value) for name, value in (asked or {}).items()}
     defaults = references.filled(dict(job.parameters), lambda parts: _of_job(parts, run))
     return {**run, "parameters": {**defaults, **given}}
 
@@ -46,10 +49,20 @@ def task_properties(view: View, activity: Activity) -> dict[str, Any]:
     if datetime.now(UTC).timestamp() > run["until"]:
         raise ActivityFailed(f"task {task.key!r}: the timeout of job {run['about']['id']} has passed since {run['at']}")
     found: dict[str, Any] = references.filled(dict(activity.type_properties), lambda parts: _value(parts, view, task, run))
-    field = PUSHED_DOWN.get(activity.type)
+    field = "job_parameters" if activity.type == RUN_JOB else PUSHED_DOWN.get(activity.type)
     if field and (field != "named_parameters" or found.get(field)):
         found[field] = {**(found.get(field) or {}), **run["parameters"]}
     return found
+
+
+def timeout_of(activity: Activity) -> float:
+    """Seconds that a task has."""
+    return seconds_of(activity.policy.timeout) or HALF_A_DAY
+
+
+def inputs_of(call: Call) -> list[Any]:
+    """The items of a For each."""
+    return listed_in(task_properties(call.view, call.activity)["inputs"], f"activity {call.activity.name!r}")
 
 
 def condition(call: Call) -> dict[str, str]:
@@ -83,6 +96,14 @@ def _run_of(view: View, task: JobTask) -> dict[str, Any]:
     return found
 
 
+def _of_item(keys: list[str], item: Any) -> str | None:
+    for key in keys:
+        if not isinstance(item, Mapping) or key not in item:
+            return None
+        item = item[key]
+    return as_text(item)
+
+
 def _of_job(parts: list[str], run: Mapping[str, Any]) -> str | None:
     match parts:
         case ["job", ("id" | "name" | "run_id") as fact]:
@@ -98,8 +119,12 @@ def _value(parts: list[str], view: View, task: JobTask, run: Mapping[str, Any]) 
     match parts:
         case ["task", "name"]:
             return task.key
+        case ["input", *keys] if task.loop:
+            return _of_item(keys, view.current_item())
         case ["tasks", key, "values", name]:
             spot = view.place.results.get(f"{task.job} / {key}")
-            values = (view.values.get(key) if task.job in view.jobs else spot and view.pull(spot, TASK_VALUES)) or {}
+            values = (
+                view.values.get(f"{task.job} / {key}") if task.job in view.jobs else spot and view.pull(spot, TASK_VALUES)
+            ) or {}
             return as_text(values[name]) if name in values else None
     return _of_job(parts, run)

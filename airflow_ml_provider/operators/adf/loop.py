@@ -10,11 +10,12 @@ from typing import Any
 from airflow_ml_provider.adf import semantics
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.graph import HALF_A_DAY, WITHOUT_POLICY, Activity, Condition
+from airflow_ml_provider.adf.jobs import FOR_EACH, RUN_JOB
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ProviderError
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of, truth
-from airflow_ml_provider.operators.adf.jobs import job_output, job_run
+from airflow_ml_provider.operators.adf.jobs import inputs_of, job_output, job_run, timeout_of
 from airflow_ml_provider.operators.adf.jobs import taken as conditions_of
 from airflow_ml_provider.operators.adf.limits import TimedOut, limit
 from airflow_ml_provider.operators.adf.records import error_of, record
@@ -67,7 +68,8 @@ def _one(call: Call) -> dict[str, Any]:
     activity, policy = call.activity, call.activity.policy
     if not activity.active:
         return record(activity.on_inactive_mark_as)
-    retries = int(call.view.resolve(policy.retry) or 0)
+    repeats_inside = activity.job is not None or activity.type == FOR_EACH
+    retries = 0 if repeats_inside else int(call.view.resolve(policy.retry) or 0)
     for attempt in range(retries + 1):
         call.view.attempt = (attempt, retries + 1)
         try:
@@ -116,7 +118,16 @@ def _branch(call: Call) -> Any:
 
 def _for_each(call: Call) -> Any:
     """Every item runs, also after one that failed."""
-    items, view = items_of(call), call.view
+    return _each(call, items_of(call))
+
+
+def _for_each_task(call: Call) -> Any:
+    """The items of a Databricks job's For each, one by one, within its timeout."""
+    return _limited(call, timeout_of(call.activity), lambda: _each(call, inputs_of(call)))
+
+
+def _each(call: Call, items: list[Any]) -> Any:
+    view = call.view
     before, failures = view.item, []
     try:
         for number, item in enumerate(items):
@@ -171,4 +182,12 @@ def _body(call: Call) -> Sequence[Activity]:
     return [activity for branch in call.activity.branches for activity in branch.activities]
 
 
-_CONTAINERS = {"ifcondition": _branch, "switch": _branch, "foreach": _for_each, "until": _until, "databricksjob": _databricks_job}
+_CONTAINERS = {
+    "ifcondition": _branch,
+    "switch": _branch,
+    "foreach": _for_each,
+    "until": _until,
+    "databricksjob": _databricks_job,
+    FOR_EACH: _for_each_task,
+    RUN_JOB: _databricks_job,
+}

@@ -17,6 +17,7 @@ from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.filesystems.mount import MountFileSystem
 from airflow_ml_provider.operators.adf.places import Store
 from airflow_ml_provider.operators.adf.plain import plain
+from airflow_ml_provider.operators.adf.sheets import rows_of_sheet
 
 Row = dict[str, Any]
 BATCH = 5000
@@ -196,5 +197,5 @@ def _encoding(name: str, mode: str) -> str:
     return "utf-8-sig" if name.casefold() in ("utf-8", "utf8") and mode == "rb" else name
 
 
-_READERS = {"delimitedtext": _delimited, "json": _json, "parquet": _columnar, "orc": _columnar}
+_READERS = {"delimitedtext": _delimited, "excel": rows_of_sheet, "json": _json, "parquet": _columnar, "orc": _columnar}
 _WRITERS = {"delimitedtext": _write_delimited, "json": _write_json, "parquet": _write_parquet}

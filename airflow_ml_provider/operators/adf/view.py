@@ -29,7 +29,7 @@ class View:
     :param loop: the mapped ForEach around the task, by name.
 
     ``item``, ``local``, ``jobs`` and ``values`` are of what runs inside this task: the loop's item, records by activity, runs of
-    Databricks jobs by activity, task values by the job's task, the numbers of the rounds of the loops around, the attempt at the
+    Databricks jobs by activity, task values by activity, the numbers of the rounds of the loops around, the attempt at the
     activity and how many it has, and ``inner``, which runs Spark.
     """
 

@@ -163,6 +163,7 @@ def arm(root: Path, parameters: dict[str, Any], variables: dict[str, Any], *reso
 
 ARM = {
     "format('{0}-{1}{{x}}', parameters('env'), 5)": "Dev-5{x}",
+    "format('{0:D3}|{1,5}|{1,-5}|{2:N0}', 7, 'ab', 12345)": "007|   ab|ab   |12,345",
     "toLower(parameters('env'))": "dev",
     "toUpper(variables('both'))": "DEV-LAKE",
     "replace(variables('both'), '-', '_')": "Dev_lake",
@@ -196,7 +197,9 @@ ELSEWHERE = {
     "utcNow()": "new at each deployment",
     "parameters('none')": "the parameter 'none' has no value: give it one in a parameter file",
     "variables('round')": "made of itself",
-    "format('{0:D3}', 1)": "without a form of their own",
+    "format('{0:Q3}', 1)": "got the form 'Q3': takes C, D, E",
+    "format('{1}', 1)": "got '{1}' with 1 values",
+    "copyIndex()": "there is no loop around it",
     "substring('a', 5)": "in a text of 1 characters",
     "nothing()": "no such function",
 }
@@ -281,7 +284,7 @@ def test_activities_are_those_of_microsofts_models() -> None:
     models = pytest.importorskip("azure.mgmt.datafactory.models")
     known = {value for base in ("Activity", "ExecutionActivity", "ControlActivity") for value in _types(getattr(models, base))}
     assert len(known) >= 40
-    assert known >= RUNS - {"DatabricksJob"}
+    assert known >= RUNS - {"DatabricksJob", "SqlPoolStoredProcedure"}
 
 
 def _types(model: Any) -> set[str]:
@@ -352,3 +355,81 @@ def test_what_bicep_and_azures_own_tools_write(tmp_path: Path) -> None:
     assert not [problem for problem in factory.problems if problem.fatal]
     load_ = factory.pipeline("load")
     assert load_ and load_.activities[0].type_properties == {"waitTimeInSeconds": 5}
+
+
+def looped(root: Path, resources: list[dict[str, Any]], **more: Any) -> dict[str, list[Any]]:
+    """A template with loops: what its pipelines wait for, by their names."""
+    (root / "arm.json").write_text(json.dumps({"$schema": "deploymentTemplate.json#", "resources": resources, **more}))
+    factory = load(root / "arm.json")
+    assert not factory.problems
+    return {one.name: [step.type_properties["seconds"] for step in one.activities] for one in factory.pipelines}
+
+
+def waiting(name: str, seconds: str, /, **copy: Any) -> dict[str, Any]:
+    properties = {"activities": [step("w", seconds=seconds)]}
+    return {"type": "Microsoft.DataFactory/factories/pipelines", "name": name, "properties": properties, "copy": copy}
+
+
+def test_resources_that_are_made_several_times(tmp_path: Path) -> None:
+    parameters = {"names": {"defaultValue": ["a", "b"]}}
+    one = waiting(
+        "[concat('f/load_', parameters('names')[copyIndex()])]",
+        "[format('{0:D2} {1} {2}', copyIndex('each', 1), copyIndex(10), copyIndex())]",
+        name="each",
+        count="[length(parameters('names'))]",
+    )
+    inner = {
+        "template": {"resources": [waiting("[format('f/{0}{1}', copyIndex('out'), copyIndex('in'))]", "1", name="in", count=2)]}
+    }
+    outer = {"type": "Microsoft.Resources/deployments", "copy": {"name": "out", "count": 2}, "properties": inner}
+    none = waiting("f/none", "1", name="none", count=0)
+    assert looped(tmp_path, [one, outer, none], parameters=parameters) == {
+        "load_a": ["01 10 0"],
+        "load_b": ["02 11 1"],
+        **{name: ["1"] for name in ("00", "01", "10", "11")},
+    }
+
+
+def test_properties_and_variables_that_are_made_several_times(tmp_path: Path) -> None:
+    steps = [
+        {
+            "name": "activities",
+            "count": 2,
+            "input": step("[concat('w', copyIndex())]", seconds="[variables('waits')[copyIndex()].long]"),
+        }
+    ]
+    one = {"type": "Microsoft.DataFactory/factories/pipelines", "name": "f/p", "properties": {"copy": steps}}
+    waits = [{"name": "waits", "count": 2, "input": {"long": "[mul(copyIndex('waits', 1), 5)]"}}]
+    assert looped(tmp_path, [one], variables={"copy": waits}) == {"p": [5, 10]}
+
+
+LOOPS = {
+    "[parameters('none')]": "the parameter 'none' has no value",
+    "many": "copy.count: got 'many': takes 0 to 800",
+    "[length(variables('v'))]": "is made of itself",
+}
+
+
+@pytest.mark.parametrize("count", LOOPS)
+def test_loops_whose_length_is_not_known(tmp_path: Path, count: str) -> None:
+    variables = {"copy": [{"name": "v", "count": count, "input": 1}]}
+    one = waiting("[concat('f/p', copyIndex())]", "1", name="each", count=count)
+    (tmp_path / "arm.json").write_text(
+        json.dumps({"$schema": "deploymentTemplate.json#", "resources": [one], "variables": variables})
+    )
+    factory = load(tmp_path / "arm.json")
+    assert [pipeline.name for pipeline in factory.pipelines] == ["p{copyIndex()}"]
+    assert LOOPS[count] in factory.problems[0].reason
+
+
+def test_loops_in_loops_end(tmp_path: Path) -> None:
+    tree: Any = 1
+    for depth in range(6):
+        tree = {"copy": [{"name": f"l{depth}", "count": 800, "input": tree}]}
+    one = {
+        "type": "Microsoft.DataFactory/factories/pipelines",
+        "name": "f/p",
+        "properties": {"activities": [step("w", seconds=tree)]},
+    }
+    (tmp_path / "arm.json").write_text(json.dumps({"$schema": "deploymentTemplate.json#", "resources": [one]}))
+    assert any("20000 copies together" in problem.reason for problem in load(tmp_path / "arm.json").problems)

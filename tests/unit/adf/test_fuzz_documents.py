@@ -21,6 +21,7 @@ WORDS = (
     *("pipelineReference", "recurrence", "frequency", "interval", "startTime", "schedule", "minutes", "weekDays", "monthDays"),
     *("monthlyOccurrences", "day", "occurrence", "delay", "maxConcurrency", "referenceTrigger", "offset", "events", "scope"),
     *("resources", "$schema", "contentVersion", "template", "globalParameters", "userProperties", "store", "secretName", "url"),
+    *("copy", "count", "input", "sheetName", "sheetIndex", "range", "sqlPool"),
 )
 LEAVES = st.one_of(
     st.sampled_from(sorted(RUNS)),
@@ -36,6 +37,8 @@ LEAVES = st.one_of(
                 "@{variables('v')}",
                 "[parameters('x')]",
                 "[concat('a',",
+                "[format('{0:D3}{1,5}', copyIndex(), copyIndex('it', 1))]",
+                "[length(variables('it'))]",
             ),
             *(
                 "ScheduleTrigger",
@@ -68,6 +71,7 @@ def documents(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
             "name": f"[concat(parameters('f'),'/{name}')]",
             "type": f"Microsoft.DataFactory/factories/{kind}",
             "properties": bag,
+            "copy": {"name": name, "count": draw(st.integers(-1, 3) | JSON)},
         }
         return folder, {"resources": [one, draw(JSON)], "parameters": draw(JSON), "variables": draw(JSON)}
     if folder == "pipeline":

@@ -39,6 +39,8 @@ def task(key: str, *before: str, **more: Any) -> dict[str, Any]:
         "sql_task",
         "dbt_task",
         "condition_task",
+        "for_each_task",
+        "run_job_task",
     )
     return {**found, **({} if more.keys() & set(kinds) else {"notebook_task": {"notebook_path": f"/Shared/{key}"}}), **more}
 
@@ -96,7 +98,82 @@ def test_without_a_definition_the_refusal_names_the_file(tmp_path: Path) -> None
     assert "jobId: got the expression" in reason
 
 
+def every(key: str, inputs: Any, repeated: dict[str, Any], *before: str, **more: Any) -> dict[str, Any]:
+    """A For each."""
+    asked = {name: more.pop(name) for name in ("concurrency",) if name in more}
+    return task(key, *before, for_each_task={"inputs": inputs, "task": repeated, **asked}, **more)
+
+
+def test_a_for_each_and_another_job_hold_their_tasks(tmp_path: Path) -> None:
+    given = {"notebook_path": "a", "base_parameters": {"of": "{{input.of}} {{tasks.first.values.x}}"}}
+    each = task("one", notebook_task=given, job_cluster_key="main", max_retries=1)
+    other = task("other", run_job_task={"job_id": 8, "job_parameters": {"month": "{{job.parameters.day}}"}}, max_retries=2)
+    loop = every("all", "{{tasks.first.values.list}}", each, "first", concurrency=4)
+    clusters = [{"job_cluster_key": "main", "new_cluster": NEW}]
+    root = export(tmp_path, definition(task("first"), loop, other, job_clusters=clusters))
+    month = {"notebook_path": "a", "base_parameters": {"of": "{{job.parameters.month}} {{job.parameters.[day]}}"}}
+    inner = {"job_id": 8, "settings": {"name": "inner", "tasks": [task("first", notebook_task=month)]}}
+    (root / "databricksJob" / "inner.json").write_text(json.dumps(inner))
+    assert told(root) == []
+    (activity,) = load(root).pipelines[0].activities
+    first, all_, runs = activity.branches[0].activities
+    (one,) = all_.branches[0].activities
+    assert (all_.type_properties["batchCount"], all_.type_properties["isSequential"]) == (4, False)
+    assert one.task and one.name == "nightly / all / one" and (one.task.job, one.task.loop) == ("nightly", "nightly / all")
+    assert (one.task.share, one.policy.retry, one.policy.timeout) == ("7 main", 1, 43200)
+    assert runs.job and (runs.job.id, runs.job.name) == ("8", "inner")
+    (inside,) = runs.branches[0].activities
+    assert inside.task and first.task and inside.name == "nightly / other / first"
+    assert (inside.task.job, inside.task.share, first.task.share) == ("nightly / other", "7/other/8 serverless", "7 serverless")
+    assert inside.policy.retry == 2
+    drawn = render(load(root).pipelines[0])
+    assert "all: for_each_task  after first [ALL_SUCCESS]" in drawn and "          one: notebook_task" in drawn
+
+
+def test_items_that_come_one_by_one(tmp_path: Path) -> None:
+    """In one task, where each would have a cluster of its own or be a whole job."""
+    clusters = [{"job_cluster_key": "main", "new_cluster": NEW}]
+    other = task("c", run_job_task={"job_id": 8})
+    loops = (
+        every("x", "[1]", task("a", job_cluster_key="main")),
+        every("y", [1, "{{job.id}}"], task("b", new_cluster=NEW)),
+        every("z", "[1]", other, concurrency=1),
+        every("w", "[1]", {**other, "task_key": "d"}, concurrency=2),
+        every("v", "[1]", task("e", job_cluster_key="main"), concurrency=2, timeout_seconds=60),
+    )
+    root = export(tmp_path, definition(*loops, job_clusters=clusters))
+    (root / "databricksJob" / "8.json").write_text(json.dumps({"settings": {"tasks": [task("a")]}}))
+    assert told(root) == []
+    (activity,) = load(root).pipelines[0].activities
+    found = [one.type_properties["isSequential"] for one in activity.branches[0].activities]
+    assert found == [False, True, True, False, True]
+
+
+def test_jobs_that_run_each_other_are_refused(tmp_path: Path) -> None:
+    root = export(tmp_path, definition(task("a", run_job_task={"job_id": 8})))
+    (reason,) = told(root)
+    assert (
+        reason.startswith("job 7, task 'a': run_job_task: DatabricksJob: what the job does") and "databricksJob/8.json" in reason
+    )
+    (root / "databricksJob" / "8.json").write_text(json.dumps({"settings": {"tasks": [task("b", run_job_task={"job_id": 7})]}}))
+    (reason,) = told(root)
+    assert reason == "job 8 of job 7, task 'b': run_job_task.job_id: got 7: takes a job that does not run this one"
+
+
 REFUSED = {
+    "takes a JSON array": [every("a", "x, y", task("b"))],
+    "inputs: got {'a': 1}": [every("a", {"a": 1}, task("b"))],
+    "got 'one'": [every("a", "[]", task("b"), concurrency="one")],
+    "takes 1 to 100": [every("a", "[]", task("b"), concurrency=101)],
+    "got for_each_task: takes one of": [every("a", "[]", every("b", "[]", task("c")))],
+    "got condition_task: takes one of": [
+        every("a", "[]", task("b", condition_task={"op": "EQUAL_TO", "left": "1", "right": "1"}))
+    ],
+    "got 'b': takes a task of the job": [every("a", "[]", task("b")), task("c", "b")],
+    "takes keys that differ": [every("a", "[]", task("b")), task("b")],
+    "'input'": [task("a", notebook_task={"notebook_path": "{{input}}"})],
+    "run_job_task.notebook_params": [task("a", run_job_task={"job_id": 8, "notebook_params": {"a": "b"}})],
+    "run_job_task.job_parameters": [task("a", run_job_task={"job_id": 8, "job_parameters": [1]})],
     "dbt_task": [task("a", dbt_task={"commands": ["dbt run"]})],
     "takes one of": [task("a", notebook_task={"notebook_path": "a"}, sql_task={})],
     "depends_on": [task("a", "b")],
@@ -278,11 +355,26 @@ WORDS = (
         "name",
         "default",
     ),
+    *("for_each_task", "inputs", "concurrency", "task", "run_job_task", "job_id", "job_parameters"),
     *("existing_cluster_id", "outcome", "init_scripts", "custom_tags", "is_single_node", "tasks", "has_more", "node_type_id"),
 )
 LEAVES = st.one_of(
     st.sampled_from(
-        ["a", "b", "1:2", "{{job.parameters.day}}", "{{tasks.a.values.b}}", "{{job.x}}", "ALL_DONE", "@{x}", "", "a.whl"]
+        [
+            "a",
+            "b",
+            "1:2",
+            "[1, 2]",
+            "{{input.a}}",
+            7,
+            "{{job.parameters.day}}",
+            "{{tasks.a.values.b}}",
+            "{{job.x}}",
+            "ALL_DONE",
+            "@{x}",
+            "",
+            "a.whl",
+        ]
     ),
     st.none() | st.booleans() | st.integers(-(2**1100), 2**1100) | st.floats(allow_nan=False),
 )

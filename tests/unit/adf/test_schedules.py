@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.events import Blobs, Events
+from airflow_ml_provider.adf.events import CREATED, DELETED, Blobs, Events
 from airflow_ml_provider.adf.graph import Factory, Resource
 from airflow_ml_provider.adf.recurrence import Recurrence
 from airflow_ml_provider.adf.schedules import Start, start, starts
@@ -104,8 +104,18 @@ def test_blob_and_custom_events() -> None:
     assert (blobs.account, blobs.prefix, blobs.ends, blobs.ignore_empty) == ("lake", "raw/in/fl", ".csv", True)
     for written, prefix in (("/raw/", "raw/"), ("/raw/blobs/", "raw/"), ("", ""), ("/ra", "ra")):
         assert Blobs(scope, written, "", ignore_empty=False).prefix == prefix
-    with pytest.raises(SpecError, match="BlobDeleted: takes Microsoft.Storage.BlobCreated"):
-        made("BlobEventsTrigger", {**bag, "events": ["Microsoft.Storage.BlobDeleted"]})
+    for events, types, word in (
+        ([DELETED], (DELETED,), "deleted"),
+        ([DELETED, CREATED], (CREATED, DELETED), "written or deleted"),
+    ):
+        deleted = made("BlobEventsTrigger", {**bag, "events": events}).timing
+        assert isinstance(deleted, Blobs)
+        assert deleted.types == types
+        assert str(deleted).startswith(f"each blob that is {word} in lake")
+    with pytest.raises(
+        SpecError, match=r"BlobRenamed: takes Microsoft\.Storage\.BlobCreated and Microsoft\.Storage\.BlobDeleted"
+    ):
+        made("BlobEventsTrigger", {**bag, "events": ["Microsoft.Storage.BlobRenamed"]})
     bag = {"scope": "/…/topics/orders", "events": ["placed"], "subjectBeginsWith": "eu/"}
     events = made("CustomEventsTrigger", bag).timing
     assert isinstance(events, Events)
@@ -127,12 +137,12 @@ def test_an_account_is_the_linked_service_that_names_it() -> None:
 def test_all_that_starts_a_pipeline() -> None:
     daily = trigger("ScheduleTrigger", {"recurrence": {**HOURLY, "frequency": "Day"}}, "daily")
     retried = trigger("TumblingWindowTrigger", {**HOURLY, "retryPolicy": {"count": 2}}, "windows")
-    blobs = trigger("BlobEventsTrigger", {"events": ["Microsoft.Storage.BlobCreated", "Microsoft.Storage.BlobDeleted"]}, "blobs")
+    blobs = trigger("BlobEventsTrigger", {"events": [CREATED, "Microsoft.Storage.BlobRenamed"]}, "blobs")
     strange = trigger("RerunTumblingWindowTrigger", {}, "strange")
     found, told = starts(Factory(triggers=(daily, blobs, strange)), "LOAD")
     assert [one.trigger for one in found] == ["daily", "blobs"]
     assert [text.partition(" takes")[0] for text in told] == [
-        "trigger 'blobs': Microsoft.Storage.BlobDeleted: nothing tells of it here",
+        "trigger 'blobs': Microsoft.Storage.BlobRenamed: nothing tells of it here",
         "trigger 'strange': got RerunTumblingWindowTrigger:",
     ]
     found, told = starts(Factory(triggers=(daily, retried)), "load")

@@ -48,6 +48,7 @@ ELSEWHERE = {
 OUTSIDE = {
     "a Spark pool of Synapse": {"autoScale", "enabled", "maxNodeCount", "minNodeCount", "nodeCount"},
     "a Spark job definition of Synapse": {"jobProperties", "file", "className", "args"},
+    "a SQL pool of Synapse": {"sqlPool"},
     "a notebook": {"cells", "metadata", "source"},
     "a library of Databricks": {"coordinates", "exclusions", "jar", "jarUri", "package", "pypi", "maven", "repo", "egg", "whl"},
     "a translator, which the SDK leaves open": {"collectionReference", "columnMappings", "mappings", "ordinal", "schemaMapping"},
