@@ -91,7 +91,7 @@ def test_items_that_come_one_by_one_share_a_cluster_of_their_own(
     assert all(cluster.state.ended for cluster in service.clusters.values())
 
 
-@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("concurrency", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_one_item_that_fails_fails_the_for_each_and_the_others_run(
     pipeline: Callable[..., Run], service: Any, tmp_path: Path, concurrency: int
 ) -> None:
@@ -142,7 +142,7 @@ def test_inputs_that_are_no_array_and_keys_that_are_not_there(
     assert not any(cluster.jobs for cluster in service.clusters.values())
 
 
-@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("concurrency", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_another_job_has_its_own_parameters_and_clusters(
     pipeline: Callable[..., Run], service: Any, tmp_path: Path, concurrency: int
 ) -> None:
@@ -164,7 +164,7 @@ def test_another_job_has_its_own_parameters_and_clusters(
     assert done.states["nightly.inner.end_of_7_inner_8_main"] == "success"
 
 
-@pytest.mark.parametrize("sequential", [False, True])
+@pytest.mark.parametrize("sequential", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_another_job_that_fails_fails_its_task(
     pipeline: Callable[..., Run], service: Any, tmp_path: Path, sequential: bool
 ) -> None:

@@ -157,6 +157,7 @@ def test_a_job_for_each_item_has_a_cluster_each(pipeline: Callable[..., Run], se
         assert cluster.state.ended
 
 
+@pytest.mark.soak
 def test_no_task_begins_after_the_jobs_timeout(
     pipeline: Callable[..., Run], service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_job_without_its_definition_fails_with_the_files_name(pipeline: Callab
     assert "databricksJob/8.json" in done.xcom("nightly", "adf_record")["error"]["message"]
 
 
+@pytest.mark.soak
 def test_a_job_on_real_spark_hands_values_on(
     pipeline: Callable[..., Run], tmp_path: Path, spark_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

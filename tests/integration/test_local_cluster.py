@@ -344,6 +344,7 @@ def small_disk(tmp_path: Path, root: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", disk], check=True)
 
 
+@pytest.mark.soak
 def test_a_full_disk_is_told(small_disk: Path) -> None:
     cluster = Cluster(small_disk)
     (small_disk / "filler").write_bytes(b"x" * (small_disk_free(small_disk) - 16384))

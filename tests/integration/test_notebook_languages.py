@@ -160,9 +160,8 @@ def test_a_notebook_in_scala_and_one_in_r(cluster: MountedCluster, tmp_path: Pat
     assert CANARY not in shown + cluster.log(r.id) + r.kept()[".ipynb"]
 
 
-@pytest.mark.parametrize(
-    "names", [QUICK, pytest.param(sorted({*FAILS} - {*QUICK}), marks=pytest.mark.soak)], ids=["quick", "jvms"]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("names", [QUICK, sorted({*FAILS} - {*QUICK})], ids=["quick", "jvms"])
 def test_what_fails_in_scala_and_r_says_it_in_their_words(cluster: MountedCluster, tmp_path: Path, names: list[str]) -> None:
     write(tmp_path, **{name.replace(".", "_"): text for name, (text, _) in FAILS.items()})
     started = {name: Started(cluster, Notebook(path=str(tmp_path / name))) for name in names}

@@ -170,6 +170,7 @@ def test_every_extra_can_be_installed(there: Installed, wheel: Path) -> None:
     there.would_install(f"{wheel}[all,jdk]")
 
 
+@pytest.mark.parametrize("there", ["3.1", pytest.param("3.3", marks=pytest.mark.soak)], indirect=True)
 def test_the_memory_backends_tests_pass(there: Installed, tmp_path: Path) -> None:
     there.test(*TESTED[there.version], folder=tmp_path)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from airflow_ml_provider.core.mounts import Mount
 from tests.mounts.clusters import mounted_cluster
 
@@ -48,6 +50,7 @@ json.dump(found, open(os.environ["AIRFLOW_ML_RESULT"], "w"))
 """
 
 
+@pytest.mark.soak  # tests/soak/test_commits.py kills many
 def test_what_a_dead_job_left_is_never_read(spark_root: Path, tmp_path: Path) -> None:
     with mounted_cluster(spark_root, {Mount("out", str(tmp_path)): None}) as cluster:
         found = cluster.run(PROGRAM.format(folder=str(tmp_path)))
