@@ -163,6 +163,7 @@ def test_an_activity_in_a_loop_without_its_file_or_with_a_setting_without_meanin
     assert not service.clusters
 
 
+@pytest.mark.soak
 def test_rounds_on_real_spark(
     pipeline: Callable[..., Run], tmp_path: Path, spark_root: Path, program: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

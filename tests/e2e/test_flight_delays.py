@@ -59,6 +59,7 @@ def client(stack: Stack) -> MlflowClient:
     return MlflowClient(stack.mlflow_url, stack.mlflow_url)
 
 
+@pytest.mark.soak  # a minute and more; the one on Azure is the longer way
 def test_the_whole_dag_in_sync_mode_on_s3(stack: Stack, spark_root: Path, client: MlflowClient, seaweedfs: S3Server) -> None:
     store = Store(seaweedfs.connection, f"s3://{seaweedfs.make('flights')}/lake")
     run = finish(stack, spark_root, store)

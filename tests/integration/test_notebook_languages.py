@@ -120,8 +120,6 @@ FAILS = {
     "sparkless.r": ("# Databricks notebook source\nlibrary(SparkR)", "there is no package called"),
 }
 
-QUICK = ["scala.scala", "fails.r", "quits.r"]
-
 
 @pytest.fixture(scope="module")
 def cluster(spark_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedCluster]:
@@ -161,10 +159,9 @@ def test_a_notebook_in_scala_and_one_in_r(cluster: MountedCluster, tmp_path: Pat
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("names", [QUICK, sorted({*FAILS} - {*QUICK})], ids=["quick", "jvms"])
-def test_what_fails_in_scala_and_r_says_it_in_their_words(cluster: MountedCluster, tmp_path: Path, names: list[str]) -> None:
+def test_what_fails_in_scala_and_r_says_it_in_their_words(cluster: MountedCluster, tmp_path: Path) -> None:
     write(tmp_path, **{name.replace(".", "_"): text for name, (text, _) in FAILS.items()})
-    started = {name: Started(cluster, Notebook(path=str(tmp_path / name))) for name in names}
+    started = {name: Started(cluster, Notebook(path=str(tmp_path / name))) for name in FAILS}
     for name, job in started.items():
         status = job.ended()
         assert status.state is JobState.FAILED, name

@@ -166,6 +166,7 @@ def test_airflow_lists_the_provider_and_parses_the_bundles_dags(there: Installed
     assert served >= {"flight_delays", "flight_notebooks", "flight_streams", "spark_janitor"}
 
 
+@pytest.mark.soak
 def test_every_extra_can_be_installed(there: Installed, wheel: Path) -> None:
     there.would_install(f"{wheel}[all,jdk]")
 
