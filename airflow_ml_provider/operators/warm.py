@@ -240,7 +240,10 @@ class Program:
             rest = b""
             while True:
                 over = process.poll() is not None
-                chunk = os.read(process.stdout.fileno(), _CHUNK) if selector.select(0 if over else _LOOK) else b""
+                ready = selector.select(0 if over else _LOOK)
+                chunk = os.read(process.stdout.fileno(), _CHUNK) if ready else b""
+                if ready and not chunk and not over:
+                    time.sleep(_LOOK)  # it has closed its output, which is ready for ever now
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in [*lines, rest] if over and not chunk and rest else lines:
                     self.log.info("%s", line.decode(errors="replace"))

@@ -97,9 +97,7 @@ class EmrBackend(AwsService):
                 yield OwnedCluster(item["Id"], facts.name, state, item["Status"]["Timeline"]["CreationDateTime"], facts.tags)
 
     def submit(self, cluster: str, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
-        facts = self._facts(cluster)
-        if facts is None:
-            raise NotFound(f"cluster {cluster!r} is not known to EMR: create another one")
+        facts = self._own(cluster)
         job = facts.folder.of_job(token)
 
         def stage_and_find() -> str | None:
@@ -155,7 +153,7 @@ class EmrBackend(AwsService):
         return str(told["PresignedURL"]) if told.get("PresignedURLReady") else self._console(cluster)
 
     def _sessions(self, cluster: str) -> list[sessions.Session]:
-        facts = self._of_sessions(cluster)
+        facts = self._own(cluster)
         if not has_sessions(facts.label, self.name):
             raise SpecError(f"warm: cluster {cluster} has the release {facts.label}: takes emr-spark-8.0.0 or later, or no warm")
         with translated():
@@ -166,7 +164,7 @@ class EmrBackend(AwsService):
         ]
 
     def _start_session(self, cluster: str, before: Sequence[sessions.Session]) -> None:
-        facts = self._of_sessions(cluster)
+        facts = self._own(cluster)
         logs = f"{str(facts.log).rstrip('/')}/{cluster}/sessions/"
         idle, made_of = sessions.made_of(self.store, facts.folder)
         plan = translate.plan_session(logs, idle, made_of, {OWNER: facts.token})
@@ -185,10 +183,11 @@ class EmrBackend(AwsService):
             "x-emr-password": login.get("Password"),
         }
         given = {key: value for key, value in headers.items() if value}
-        label = self._of_sessions(cluster).label
+        label = self._own(cluster).label
         return Endpoint(sessions.target(told["Endpoint"]), given, told["AuthTokenExpirationTime"], spark_of(label))
 
-    def _of_sessions(self, cluster: str) -> _Facts:
+    def _own(self, cluster: str) -> _Facts:
+        """What is known about a cluster of ours, for a call that needs one."""
         facts = self._facts(cluster)
         if facts is None:
             raise NotFound(f"cluster {cluster!r} is not known to EMR: create another one")

@@ -105,9 +105,7 @@ class EmrServerlessBackend(AwsService):
                 yield OwnedCluster(item["id"], facts.name, translate.cluster_state(item["state"]), item["createdAt"], facts.tags)
 
     def submit(self, cluster: str, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
-        facts = self._facts(cluster)
-        if facts is None:
-            raise NotFound(f"application {cluster!r} is not known to EMR Serverless: create another cluster")
+        facts = self._own(cluster)
         job = facts.folder.of_job(token)
 
         def stage_and_find() -> str | None:
@@ -172,7 +170,7 @@ class EmrServerlessBackend(AwsService):
             raise Unavailable(f"application {cluster}: its jobs are still ending, and it cannot be stopped before")
 
     def _sessions(self, cluster: str) -> list[sessions.Session]:
-        facts = self._of_sessions(cluster)
+        facts = self._own(cluster)
         if not has_sessions(facts.label, self.name):
             raise SpecError(f"warm: application {cluster} has the release {facts.label}: takes emr-7.13.0 or later, or no warm")
         return [
@@ -182,7 +180,7 @@ class EmrServerlessBackend(AwsService):
         ]
 
     def _start_session(self, cluster: str, before: Sequence[sessions.Session]) -> None:
-        facts = self._of_sessions(cluster)
+        facts = self._own(cluster)
         idle, made_of = sessions.made_of(self.store, facts.folder)
         plan = translate.plan_session(facts.role, idle, made_of, {OWNER: facts.token})
         token = sessions.token_of_next(facts.token, before)
@@ -192,7 +190,7 @@ class EmrServerlessBackend(AwsService):
     def _endpoint(self, cluster: str, session: str) -> Endpoint:
         with translated():
             told = self.emr.get_session_endpoint(applicationId=cluster, sessionId=session)
-        version = spark_of(self._of_sessions(cluster).label)
+        version = spark_of(self._own(cluster).label)
         headers = {sessions.AUTH_HEADER: told["authToken"]}
         return Endpoint(sessions.target(told["endpoint"]), headers, told["authTokenExpiresAt"], version)
 
@@ -210,7 +208,8 @@ class EmrServerlessBackend(AwsService):
             pages = self.emr.get_paginator("list_sessions").paginate(applicationId=cluster, maxResults=_PAGE)
             return [item for item in pages.search("sessions[]") if item]
 
-    def _of_sessions(self, cluster: str) -> _Facts:
+    def _own(self, cluster: str) -> _Facts:
+        """What is known about a cluster of ours, for a call that needs one."""
         facts = self._facts(cluster)
         if facts is None:
             raise NotFound(f"application {cluster!r} is not known to EMR Serverless: create another cluster")
