@@ -30,7 +30,7 @@ from airflow_ml_provider.operators.spark_job import SparkJobOperator
 from airflow_ml_provider.plugins import spark_ui
 from airflow_ml_provider.triggers.spark import SparkTrigger
 from tests.contract.programs import wheel
-from tests.fakes.emr import _ENDED, BUCKET, ROLE, Refused, Services, client, serving
+from tests.fakes.emr import _ENDED, BUCKET, ROLE, Refused, Services, client, connections, serving
 
 CANARY = "canary-9a40-aws"
 RETRIES = {"retries": 2, "retry_delay": timedelta(0)}
@@ -61,12 +61,9 @@ def kind(request):
 @pytest.fixture
 def service(aws, kind, monkeypatch):
     """The fake behind ``spark_cluster_default``, without clusters of other tests."""
-    extra = {"endpoint_url": aws.endpoint, "region_name": "eu-west-1"}
-    credentials = {"conn_type": "aws", "login": "canary-aws-key", "password": CANARY, "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_FAKE", json.dumps(credentials))
     defaults = {"native": {"executionRoleArn": ROLE}} if kind == "emr-serverless" else {}
-    fields = {"backend": kind, "credentials_conn_id": "aws_fake", "staging_uri": f"s3://{BUCKET}/dags", "defaults": defaults}
-    monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER_DEFAULT", json.dumps({"conn_type": "spark_cluster", "extra": fields}))
+    for name, value in connections(aws, kind, secret=CANARY, folder="dags", **defaults).items():
+        monkeypatch.setenv(name, value)
     yield aws
     aws.refuses = lambda _: False
     for cluster in aws.clusters.values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.operators import warm
 from airflow_ml_provider.operators.waiting import Killed
 from tests.contract.rigs import until_ended, until_state
-from tests.fakes.emr import BUCKET, ROLE, Services, serving
+from tests.fakes.emr import ROLE, Services, connections, serving
 from tests.fakes.emr_sessions import door, trusted
 from tests.processes import eventually
 
@@ -83,13 +82,10 @@ def kind(request):
 @pytest.fixture
 def service(aws, kind, monkeypatch):
     """The fake behind ``spark_cluster_default``, without clusters of other tests."""
-    extra = {"endpoint_url": aws.endpoint, "region_name": "eu-west-1"}
-    credentials = {"conn_type": "aws", "login": "canary-aws-key", "password": CANARY, "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_FAKE", json.dumps(credentials))
     native = {"executionRoleArn": ROLE, "releaseLabel": "emr-7.13.0"} if kind == "emr-serverless" else {}
     defaults = {"native": native, **({} if native else {"spark_version": "4.0"})}
-    fields = {"backend": kind, "credentials_conn_id": "aws_fake", "staging_uri": f"s3://{BUCKET}/warm", "defaults": defaults}
-    monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER_DEFAULT", json.dumps({"conn_type": "spark_cluster", "extra": fields}))
+    for name, value in connections(aws, kind, secret=CANARY, folder="warm", **defaults).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(warm, "client_library", lambda _: [])  # the server here is of the worker's own Spark
     yield aws
     for cluster in aws.clusters.values():

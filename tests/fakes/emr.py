@@ -474,6 +474,22 @@ def client(endpoint: str, service: str, **config: Any) -> Any:
     return _CLIENTS[endpoint, service]
 
 
+def connections(services: Services, kind: str, *, secret: str, folder: str, **defaults: Any) -> dict[str, str]:
+    """The variables that make Airflow's ``spark_cluster_default`` lead to the services.
+
+    :param secret: the key that its AWS connection signs in with.
+    :param folder: of the staging bucket.
+    :param defaults: fields of every cluster.
+    """
+    extra = {"endpoint_url": services.endpoint, "region_name": REGION}
+    credentials = {"conn_type": "aws", "login": "canary-aws-key", "password": secret, "extra": extra}
+    fields = {"backend": kind, "credentials_conn_id": "aws_fake", "staging_uri": f"s3://{BUCKET}/{folder}", "defaults": defaults}
+    return {
+        "AIRFLOW_CONN_AWS_FAKE": json.dumps(credentials),
+        "AIRFLOW_CONN_SPARK_CLUSTER_DEFAULT": json.dumps({"conn_type": "spark_cluster", "extra": fields}),
+    }
+
+
 class Application:
     """The WSGI application: both services here, all else moto's."""
 
