@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_ml_provider.backends.aws import sessions
+from airflow_ml_provider.backends.aws.logs import Logs
 from airflow_ml_provider.backends.aws.storage import Store
 from airflow_ml_provider.core.backend import Endpoint, Feature
 from airflow_ml_provider.core.spec import PythonCode, PythonFile, Spec
@@ -33,6 +34,7 @@ class AwsService:
     def __init__(self, clients: Callable[[str], Any], staging_uri: str) -> None:
         self.staging = Place.parse(staging_uri, "s3", "s3a")
         self.store = Store(lambda: clients("s3"))
+        self.log_files = Logs(lambda: clients("s3"))
         self._clients = clients
 
     @property

@@ -1,9 +1,8 @@
-"""The staging area in S3: small files, claims that only one asker gets, and the drivers' logs."""
+"""The staging area in S3: small files, and claims that only one asker gets."""
 
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,13 +12,11 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from airflow_ml_provider.backends.aws.errors import code_of, translated
 from airflow_ml_provider.core.errors import Unavailable
 from airflow_ml_provider.core.staging import Place, content_name
-from airflow_ml_provider.core.state import LogPage
 
 _CLAIM = timedelta(seconds=30)
 """How long a claim keeps others away: longer than the calls that it protects take."""
-_GZIP = b"\x1f\x8b"
-_PAGE = 256 * 1024
-_ABSENT = ("NoSuchKey", "404", "NoSuchBucket")
+ABSENT = ("NoSuchKey", "404", "NoSuchBucket")
+"""The codes of an object that does not exist."""
 _THERE = ("PreconditionFailed", "412")
 
 
@@ -91,43 +88,11 @@ class Store:
                     return
                 more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def log_page(self, place: Place, after: str | None, ended: Callable[[], bool]) -> LogPage:
-        """Whole lines of a compressed log that the service replaces as it grows.
-
-        :param after: ``<bytes read>:<version>``; the version only where all of it has been read.
-        :param ended: whether nobody writes any more, so that the last line may lack its end.
-        """
-        offset, _, version = (after or "0:").partition(":")
-        try:
-            with translated():
-                data, version = self._log(place, version)
-        except LookupError:
-            return LogPage(cursor=after)
-        start = int(offset)
-        chunk = data[start : start + _PAGE]
-        end = chunk.rfind(b"\n") + 1
-        if end < len(chunk) and ((len(chunk) == _PAGE and not end) or (start + len(chunk) == len(data) and ended())):
-            end = len(chunk)
-        lines = chunk[:end].decode(errors="replace").split("\n")
-        whole = start + end == len(data)
-        return LogPage(tuple(lines if lines[-1] else lines[:-1]), cursor=f"{start + end}:{version if whole else ''}")
-
-    def _log(self, place: Place, version: str) -> tuple[bytes, str]:
-        """The whole log and its version. :class:`LookupError` when there is none, or none but the known version."""
-        unknown = {"IfNoneMatch": version} if version else {}
-        try:
-            found = self._client().get_object(Bucket=place.bucket, Key=place.key, **unknown)
-        except ClientError as error:
-            if code_of(error) in (*_ABSENT, "304", "NotModified"):
-                raise LookupError from None
-            raise
-        return _unpacked(found["Body"].read()), found["ETag"]
-
     def _get(self, place: Place) -> bytes:
         try:
             return bytes(self._client().get_object(Bucket=place.bucket, Key=place.key)["Body"].read())
         except ClientError as error:
-            if code_of(error) in _ABSENT:
+            if code_of(error) in ABSENT:
                 raise LookupError from None
             raise
 
@@ -141,16 +106,6 @@ class Store:
                     return False
                 raise
         return True
-
-
-def _unpacked(data: bytes) -> bytes:
-    """What a gzip file of one or more members holds so far: the service may be writing it."""
-    unpacked = b""
-    while data[:2] == _GZIP:
-        member = zlib.decompressobj(wbits=31)
-        unpacked += member.decompress(data)
-        data = member.unused_data
-    return unpacked + data
 
 
 def _server_time(answer: Mapping[str, Any]) -> datetime:

@@ -139,7 +139,7 @@ class EmrBackend(AwsService):
         if facts is None or not job.startswith("s-"):
             return LogPage(cursor=after)
         log = facts.log / cluster / "steps" / job / "stdout.gz"
-        return self.store.log_page(log, after, lambda: self.poll(cluster, [job])[job].state.ended)
+        return self.log_files.page(log, after, lambda: self.poll(cluster, [job])[job].state.ended)
 
     def page(self, cluster: str, job: str) -> str:
         """The history server outside the cluster, which knows it after its end too; the console until that is ready."""

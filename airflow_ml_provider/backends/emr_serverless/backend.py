@@ -149,7 +149,7 @@ class EmrServerlessBackend(AwsService):
         if facts is None or not job.isalnum():
             return LogPage(cursor=after)
         log = facts.log / f"applications/{cluster}/jobs/{job}/SPARK_DRIVER/stdout.gz"
-        return self.store.log_page(log, after, lambda: self.poll(cluster, [job])[job].state.ended)
+        return self.log_files.page(log, after, lambda: self.poll(cluster, [job])[job].state.ended)
 
     def page(self, cluster: str, job: str) -> str:
         """The Spark UI while the job runs, its history server after."""
