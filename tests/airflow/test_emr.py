@@ -30,7 +30,8 @@ from airflow_ml_provider.operators.spark_job import SparkJobOperator
 from airflow_ml_provider.plugins import spark_ui
 from airflow_ml_provider.triggers.spark import SparkTrigger
 from tests.contract.programs import wheel
-from tests.fakes.emr import _ENDED, BUCKET, ROLE, Refused, Services, client, connections, serving
+from tests.fakes.emr import _ENDED, BUCKET, ROLE, Services, client, connections, serving
+from tests.fakes.faults import Fault
 
 CANARY = "canary-9a40-aws"
 RETRIES = {"retries": 2, "retry_delay": timedelta(0)}
@@ -65,7 +66,7 @@ def service(aws, kind, monkeypatch):
     for name, value in connections(aws, kind, secret=CANARY, folder="dags", **defaults).items():
         monkeypatch.setenv(name, value)
     yield aws
-    aws.refuses = lambda _: False
+    aws.faults.clear()
     for cluster in aws.clusters.values():
         cluster.end("TERMINATED", "CANCELLED")
     aws.clusters.clear()
@@ -221,13 +222,13 @@ def test_a_storm_in_which_half_of_all_calls_are_refused(run, service, job, monke
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     dice = random.Random(seed)
-    service.refuses = lambda _: dice.random() < 0.5
+    service.faults.chance = lambda _: Fault.THROTTLED if dice.random() < 0.5 else None
     default = {"deferrable": True, "retries": 5, "retry_delay": timedelta(0)}
     with DAG("storm_on_aws", schedule=None, default_args=default) as dag, SparkCluster("etl") as cluster:
         fixed = {name: job[name] for name in ("program", "env", "poll_interval")}
         cluster.partial("job", **fixed).expand(args=[[str(number)] for number in range(3)])
     done = run(dag)
-    service.refuses = lambda _: False
+    service.faults.clear()
     assert done.states == dict.fromkeys(done.states, "success"), f"seed {seed}"
     assert service.runs == 3
     assert {item.state for item in all_jobs(service)} <= {"COMPLETED", "SUCCESS"}
@@ -291,14 +292,10 @@ def test_mounts_of_the_clusters_own_role_are_not_looked_at_from_here(service):
 @only_emr
 def test_errors_name_the_action_and_the_field(service, monkeypatch):
     backend = SparkClusterHook().backend
-
-    def refuse(_):
-        raise Refused("AccessDeniedException", "User: u is not authorized")
-
-    service.refuses = refuse
+    service.faults.add(Fault.DENIED, "ListClusters")
     with pytest.raises(AccessDenied, match="Grant elasticmapreduce:ListClusters to whoever credentials_conn_id signs in as"):
         list(backend.owned())
-    service.refuses = lambda _: False
+    service.faults.clear()
     assert SparkClusterHook().test_connection() == (True, f"emr: ready, 0 live clusters (staging in s3://{BUCKET}/dags)")
     for field, value, message in (
         ("staging_uri", None, "extra field 'staging_uri': is empty: takes where programs and results are kept"),

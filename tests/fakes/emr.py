@@ -27,7 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -42,6 +42,8 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.fakes import emr_sessions
+from tests.fakes.emr_faults import Faulty, name_of_s3_call
+from tests.fakes.faults import Faults
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/jobs"
@@ -81,6 +83,7 @@ class Job:
     """A step or a job run.
 
     :param told: what it wrote to its standard error.
+    :param hidden: looks for which the service does not show it.
     """
 
     id: str
@@ -92,6 +95,7 @@ class Job:
     ended: float | None = None
     process: subprocess.Popen[bytes] | None = None
     told: str = ""
+    hidden: int = 0
 
     def end(self, state: str) -> None:
         if self.state not in _ENDED:
@@ -106,6 +110,7 @@ class Cluster:
 
     :param idle: seconds until it ends itself when no job runs; None for never.
     :param lifetime: the same, whatever runs.
+    :param hidden: looks for which the service does not show it.
     """
 
     id: str
@@ -119,6 +124,7 @@ class Cluster:
     ready: float | None = None
     ended: float | None = None
     jobs: dict[str, Job] = field(default_factory=dict)
+    hidden: int = 0
 
     @property
     def busy_until(self) -> float:
@@ -175,7 +181,7 @@ class Spark:
             "spark.driver.extraClassPath": classes,
             "spark.executor.extraClassPath": classes,
             "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
-            "spark.hadoop.fs.s3a.endpoint": services.endpoint,
+            "spark.hadoop.fs.s3a.endpoint": services.inner,
             "spark.hadoop.fs.s3a.endpoint.region": REGION,
             "spark.hadoop.fs.s3a.path.style.access": "true",
             "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
@@ -190,12 +196,14 @@ class Services:
 
     :param speed: how many of the services' seconds pass in one of ours, for limits.
     :param spark: runs the steps by ``spark-submit``, with the properties of their cluster; without it their script runs alone.
-    :param refuses: called with each call's name; True refuses it as throttled.
+    Its :attr:`faults` hit clients of :attr:`endpoint`. What it does by itself goes through :attr:`inner`, which works.
     """
 
     def __init__(self, speed: float = 500.0, spark: Spark | None = None) -> None:
         self.speed, self.spark = speed, spark
-        self.refuses: Callable[[str], bool] = lambda _: False
+        self.faults = Faults(lambda refused: self.listen(not refused))
+        self.listen: Callable[[bool], None] = lambda _: None
+        self.looks = 0
         self.calls: Counter[str] = Counter()
         self.clusters: dict[str, Cluster] = {}
         self.uis: set[str] = set()
@@ -203,18 +211,20 @@ class Services:
         self.lock = threading.RLock()
         self.runs = 0
         self.root = Path(tempfile.mkdtemp(prefix="emr-"))
-        self.endpoint = ""
+        self.endpoint = self.inner = ""
 
     def add(self, cluster: Cluster) -> Cluster:
         """Know a cluster that no call has made."""
         return self.clusters.setdefault(cluster.id, cluster)
 
-    def call(self, service: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Answer one call."""
+    def call(self, service: str, name: str, given: dict[str, Any], looks: int = 0) -> dict[str, Any]:
+        """Answer one call.
+
+        :param looks: for which what it makes is not shown.
+        """
         with self.lock:
             self.calls[name] += 1
-            if self.refuses(name):
-                raise Refused("ThrottlingException", "Rate exceeded")
+            self.looks = looks
             if name in ("RunJobFlow", "AddJobFlowSteps", "CreateApplication", "StartJobRun", "CancelSteps", "StartSession"):
                 shape = _LOADED[service].operation_model(name).input_shape
                 if (report := ParamValidator().validate(given, shape)).has_errors():
@@ -230,7 +240,8 @@ class Services:
 
     def run_job_flow(self, **given: Any) -> dict[str, Any]:
         slots = threading.Semaphore(given.get("StepConcurrencyLevel", 1))
-        made = Cluster(f"j-{_id(13)}", given, "STARTING", slots, idle=given.get("AutoTerminationPolicy", {}).get("IdleTimeout"))
+        idle = given.get("AutoTerminationPolicy", {}).get("IdleTimeout")
+        made = Cluster(f"j-{_id(13)}", given, "STARTING", slots, idle=idle, hidden=self.looks)
         for action in given.get("BootstrapActions", ()):
             args = action["ScriptBootstrapAction"].get("Args", [])
             assert self._object(action["ScriptBootstrapAction"]["Path"]).startswith(b"#!/bin/bash")
@@ -252,7 +263,7 @@ class Services:
     def list_clusters(self, ClusterStates: Any = None, CreatedAfter: float = 0, Marker: str = "0") -> dict[str, Any]:
         flows = [item for item in self.clusters.values() if item.id.startswith("j-") and item.created >= CreatedAfter]
         wanted = [item for item in reversed(flows) if not ClusterStates or item.state in ClusterStates]
-        return _page("Clusters", [_summary(item) for item in wanted], "Marker", Marker)
+        return _page("Clusters", [_summary(item) for item in _shown(wanted)], "Marker", Marker)
 
     def terminate_job_flows(self, JobFlowIds: list[str]) -> dict[str, Any]:
         for cluster in JobFlowIds:
@@ -264,7 +275,7 @@ class Services:
         if cluster.state in _GONE:
             text = "A job flow that is shutting down, terminated, or finished may not be modified."
             raise Refused("ValidationException", text)
-        made = [Job(f"s-{_id(13)}", step, ("COMPLETED", "FAILED")) for step in Steps]
+        made = [Job(f"s-{_id(13)}", step, ("COMPLETED", "FAILED"), hidden=self.looks) for step in Steps]
         for job in made:
             args = job.payload["HadoopJarStep"]["Args"]
             log = f"{cluster.payload['LogUri'].rstrip('/')}/{cluster.id}/steps/{job.id}/stdout.gz"
@@ -273,9 +284,10 @@ class Services:
 
     def list_steps(self, ClusterId: str, StepIds: Any = None, Marker: str = "0", **_: Any) -> dict[str, Any]:
         found = self._cluster(ClusterId).jobs
-        if StepIds and not {*StepIds} <= {*found}:
+        shown = _shown([job for job in reversed(found.values()) if not StepIds or job.id in StepIds])
+        if StepIds and not {*StepIds} <= {job.id for job in shown}:
             raise Refused("InvalidRequestException", "Step id is not valid.")
-        steps = [_step(job) for job in reversed(found.values()) if not StepIds or job.id in StepIds]
+        steps = [_step(job) for job in shown]
         return _page("Steps", steps, "Marker", Marker)
 
     def describe_step(self, ClusterId: str, StepId: str) -> dict[str, Any]:
@@ -305,7 +317,8 @@ class Services:
             stop = given.get("autoStopConfiguration", {"enabled": True, "idleTimeoutMinutes": 15})
             idle = stop["idleTimeoutMinutes"] * 60.0 if stop["enabled"] else None
             payload = {**given, "clientToken": clientToken}
-            made = Cluster(f"00f{_id(13).lower()}", payload, "CREATING", threading.Semaphore(10), idle=idle)
+            slots = threading.Semaphore(10)
+            made = Cluster(f"00f{_id(13).lower()}", payload, "CREATING", slots, idle=idle, hidden=self.looks)
             self.clusters[made.id] = made
         return {"applicationId": made.id, "arn": _arn(made), "name": made.payload["name"]}
 
@@ -315,7 +328,7 @@ class Services:
 
     def list_applications(self, states: Any = None, nextToken: str = "0", **_: Any) -> dict[str, Any]:
         wanted = [item for item in self.clusters.values() if item.id.startswith("00f") and (not states or item.state in states)]
-        return _page("applications", [_application(item) for item in wanted], "nextToken", nextToken)
+        return _page("applications", [_application(item) for item in _shown(wanted)], "nextToken", nextToken)
 
     def stop_application(self, applicationId: str) -> dict[str, Any]:
         cluster = self._cluster(applicationId)
@@ -341,7 +354,8 @@ class Services:
         job = next((item for item in cluster.jobs.values() if item.payload["clientToken"] == clientToken), None)
         if job is None:
             cluster.state, cluster.ended = "STARTED", None
-            job = Job(f"00g{_id(13).lower()}", {**given, "clientToken": clientToken}, ("SUCCESS", "FAILED"), "SUBMITTED")
+            payload, states = {**given, "clientToken": clientToken}, ("SUCCESS", "FAILED")
+            job = Job(f"00g{_id(13).lower()}", payload, states, "SUBMITTED", hidden=self.looks)
             submit = given["jobDriver"]["sparkSubmit"]
             logs = cluster.payload["monitoringConfiguration"]["s3MonitoringConfiguration"]["logUri"].rstrip("/")
             log = f"{logs}/applications/{cluster.id}/jobs/{job.id}/SPARK_DRIVER/stdout.gz"
@@ -359,7 +373,7 @@ class Services:
     def list_job_runs(self, applicationId: str, states: Any = None, nextToken: str = "0", **_: Any) -> dict[str, Any]:
         cluster = self._cluster(applicationId)
         wanted = [job for job in reversed(cluster.jobs.values()) if not states or job.state in states]
-        return _page("jobRuns", [_run(cluster, job) for job in wanted], "nextToken", nextToken)
+        return _page("jobRuns", [_run(cluster, job) for job in _shown(wanted)], "nextToken", nextToken)
 
     def cancel_job_run(self, applicationId: str, jobRunId: str) -> dict[str, Any]:
         job = self._job(applicationId, jobRunId)
@@ -371,7 +385,7 @@ class Services:
     # what both do
 
     def _cluster(self, id_: str) -> Cluster:
-        if id_ not in self.clusters:
+        if id_ not in self.clusters or not _shown([self.clusters[id_]]):
             if id_.startswith("j-"):
                 raise Refused("InvalidRequestException", f"Cluster id '{id_}' is not valid.")
             raise Refused("ResourceNotFoundException", f"Application {id_} does not exist", 404)
@@ -379,7 +393,7 @@ class Services:
 
     def _job(self, cluster: str, job: str) -> Job:
         found = self._cluster(cluster).jobs.get(job)
-        if found is None:
+        if found is None or not _shown([found]):
             raise Refused("ResourceNotFoundException", f"JobRun {job} does not exist", 404)
         return found
 
@@ -455,20 +469,20 @@ class Services:
         self._s3().put_object(Bucket=_bucket(uri), Key=_key(uri), Body=data)
 
     def _s3(self) -> Any:
-        return client(self.endpoint, "s3")
+        return client(self.inner, "s3")
 
 
 _CLIENTS: dict[tuple[str, str], Any] = {}
 
 
-def client(endpoint: str, service: str, **config: Any) -> Any:
+def client(endpoint: str, service: str, *, key: str = "canary-aws-key", **config: Any) -> Any:
     """A boto3 client of the server, made once."""
     from botocore.config import Config
 
-    if (endpoint, service) not in _CLIENTS or config:
-        keys = {"aws_access_key_id": "canary-aws-key", "aws_secret_access_key": "canary-aws-secret", "region_name": REGION}
+    if (endpoint, service) not in _CLIENTS or config or key != "canary-aws-key":
+        keys = {"aws_access_key_id": key, "aws_secret_access_key": "canary-aws-secret", "region_name": REGION}
         made = boto3.session.Session(**keys).client(service, endpoint_url=endpoint, config=Config(**config))
-        if config:
+        if config or key != "canary-aws-key":
             return made
         _CLIENTS[endpoint, service] = made
     return _CLIENTS[endpoint, service]
@@ -490,6 +504,15 @@ def connections(services: Services, kind: str, *, secret: str, folder: str, **de
     }
 
 
+def clients(services: Services, **config: Any) -> Callable[..., Any]:
+    """What a backend takes: gives the client of a service, made once, which repeats no call by itself.
+
+    :param config: more of botocore's ``Config``, such as ``read_timeout``.
+    """
+    fixed = {"connect_timeout": 5, "read_timeout": 20, "retries": {"mode": "standard", "total_max_attempts": 1}}
+    return cache(lambda service: client(services.endpoint, service, **{**fixed, **config}))
+
+
 class Application:
     """The WSGI application: both services here, all else moto's."""
 
@@ -498,6 +521,7 @@ class Application:
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Any:
         target, signed = environ.get("HTTP_X_AMZ_TARGET", ""), environ.get("HTTP_AUTHORIZATION", "")
+        looks = environ.get("tests.looks", 0)
         if environ["PATH_INFO"] == "/_calls":
             return _answer(start, 200, dict(self.services.calls))
         if not target.startswith("ElasticMapReduce.") and "/emr-serverless/" not in signed:
@@ -507,11 +531,24 @@ class Application:
         given = json.loads(body or b"{}")
         try:
             if target:
-                return _answer(start, 200, self.services.call("emr", target.partition(".")[2], given))
-            return _answer(start, 200, self.services.call("emr-serverless", *_routed(environ, given)))
+                return _answer(start, 200, self.services.call("emr", target.partition(".")[2], given, looks))
+            return _answer(start, 200, self.services.call("emr-serverless", *_routed(environ, given), looks))
         except Refused as refused:
             error = {"__type": refused.code, "message": refused.message}
             return _answer(start, refused.status, error, ("x-amzn-errortype", refused.code))
+
+
+def _named(environ: Mapping[str, Any]) -> tuple[str, str]:
+    """A request's call and what it is about."""
+    target, signed = environ.get("HTTP_X_AMZ_TARGET", ""), environ.get("HTTP_AUTHORIZATION", "")
+    if "/s3/" in signed:
+        return name_of_s3_call(environ)
+    if target.startswith("ElasticMapReduce."):
+        return target.partition(".")[2], ""
+    try:
+        return _routed(environ, {})[0], environ["PATH_INFO"]
+    except Refused:
+        return "", environ["PATH_INFO"]
 
 
 def _routed(environ: Mapping[str, Any], given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -527,6 +564,13 @@ def _answer(start: Any, status: int, body: Any, *headers: tuple[str, str]) -> li
     data = json.dumps(body).encode()
     start(f"{status} -", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(data))), *headers])
     return [data]
+
+
+def _shown(items: list[Any]) -> list[Any]:
+    """Those that are not hidden. A hidden one has one look less to stay so."""
+    for item in (found := [item for item in items if item.hidden]):
+        item.hidden -= 1
+    return [item for item in items if item not in found]
 
 
 def _summary(cluster: Cluster) -> dict[str, Any]:
@@ -598,22 +642,43 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing."""
 
 
+class _Listener:
+    """A loopback port that an application can be taken from and given back to."""
+
+    def __init__(self, app: Any, port: int = 0) -> None:
+        self._app, self._port, self._server = app, port, None
+        self.listen(True)
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def listen(self, wanted: bool) -> None:
+        """Accept connections, or have them refused."""
+        if self._server is None and wanted:
+            self._server = make_server("127.0.0.1", self._port, self._app, threaded=True, request_handler=_Quiet)
+            self._port = self._server.server_port
+            threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        elif self._server is not None and not wanted:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
 @contextmanager
 def serving(services: Services, port: int = 0) -> Iterator[Services]:
     """The services on a loopback port, with a bucket for staging, until the end."""
-    server = make_server("127.0.0.1", port, Application(services), threaded=True, request_handler=_Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    services.endpoint = f"http://127.0.0.1:{server.server_port}"
+    app = Application(services)
+    faulty = _Listener(Faulty(app, services.faults, _named), port)
+    inner = _Listener(app)
+    services.endpoint, services.inner, services.listen = faulty.url, inner.url, faulty.listen
     moto_api_backend.reset()  # moto's state is its process's
     place = {"LocationConstraint": REGION}
-    client(services.endpoint, "s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
+    client(services.inner, "s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
     try:
         yield services
     finally:
         for cluster in services.clusters.values():
             cluster.end("TERMINATED", "CANCELLED")
-        server.shutdown()
-        server.server_close()
+        for listener in (faulty, inner):
+            listener.listen(False)
         shutil.rmtree(services.root, ignore_errors=True)
 
 
