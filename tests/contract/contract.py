@@ -11,29 +11,13 @@ from typing import Any, ClassVar
 import pytest
 
 from airflow_ml_provider.core.backend import Feature
-from airflow_ml_provider.core.errors import NotFound, SpecError
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Mount, PyPI, merge
+from airflow_ml_provider.core.errors import NotFound
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, merge
 from airflow_ml_provider.core.state import ClusterState, JobState
+from tests.contract.fields import FEATURES, cases, check_field
 from tests.contract.rigs import RIGS, Rig, until_ended, until_state
 
 CANARY = "canary-7d1f-never-shown"
-ASKING_FOR: dict[Feature, dict[str, Any]] = {
-    Feature.AUTOSCALING: {"workers": 1, "max_workers": 2},
-    Feature.FUSE_MOUNTS: {"mounts": [Mount("raw", "s3://bucket/raw", fuse=True)]},
-    Feature.GPUS: {"driver": {"gpus": 1}},
-    Feature.IDLE_TIMEOUT: {"idle_timeout": 600},
-    Feature.FILES: {"files": ("/x.csv",)},
-    Feature.JOB_LIBRARIES: {"libraries": (PyPI("holidays"),)},
-    Feature.LIBRARIES: {"libraries": [{"kind": "pypi", "requirement": "holidays"}]},
-    Feature.INSTANCE_TYPE: {"driver": {"instance_type": "large"}},
-    Feature.MAX_LIFETIME: {"max_lifetime": 600},
-    Feature.MOUNTS: {"mounts": [Mount("raw", "s3://bucket/raw")]},
-    Feature.READ_ONLY_MOUNTS: {"mounts": [Mount("raw", "s3://bucket/raw", read_only=True)]},
-    Feature.SPARK_VERSION: {"spark_version": "4.2"},
-    Feature.SPOT: {"driver": {"spot": True}},
-}
-
-OF_JOBS = (Feature.FILES, Feature.JOB_LIBRARIES)
 
 
 def token() -> str:
@@ -86,21 +70,28 @@ class BackendContract:
         assert rig.backend.plan_cluster(spec) == json.loads(json.dumps(rig.backend.plan_cluster(spec)))
         assert rig.backend.plan_job(rig.succeeds(1)) == json.loads(json.dumps(rig.backend.plan_job(rig.succeeds(1))))
 
+    def test_every_field_is_honoured_or_refused(self, rig: Rig) -> None:
+        failed = []
+        for case in cases():
+            try:
+                check_field(rig.backend, case, rig.smallest)
+            except AssertionError as error:
+                failed.append(str(error))
+        assert not failed, "\n".join(failed)
+
     @pytest.mark.parametrize("feature", Feature)
     def test_what_it_cannot_honour_is_refused_with_the_reason(self, rig: Rig, feature: Feature) -> None:
-        def plan() -> Any:
-            if feature in OF_JOBS:
-                return rig.backend.plan_job(rig.succeeds().model_copy(update=ASKING_FOR[feature]))
-            return rig.backend.plan_cluster(ClusterSpec(**{**rig.smallest, **rig.asking.get(feature, ASKING_FOR[feature])}))
-
-        if feature not in rig.backend.limits:
-            assert plan()
-            return
-        with pytest.raises(SpecError) as caught:
-            plan()
-        assert rig.backend.limits[feature] in str(caught.value)
+        for case in cases():
+            if case.key == FEATURES[feature] and not case.beside.get("max_workers"):
+                refusals = check_field(rig.backend, case, rig.smallest)
+                if reason := rig.backend.limits.get(feature):
+                    assert refusals, f"{case}: the backend lists {feature} among its limits, and plans it"
+                assert all(not reason or reason in refusal for refusal in refusals)
 
     def test_native_is_merged_last(self, rig: Rig) -> None:
+        job = rig.backend.plan_job(rig.succeeds().model_copy(update={"native": rig.native_of_job}))
+        assert job != rig.backend.plan_job(rig.succeeds())
+        assert merge(job, rig.native_of_job) == job
         plain = rig.backend.plan_cluster(ClusterSpec(**rig.smallest))
         plan = rig.backend.plan_cluster(ClusterSpec(**merge(rig.smallest, {"native": rig.native})))
         assert plan != plain

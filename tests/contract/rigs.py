@@ -15,7 +15,7 @@ from airflow_ml_provider.backends.emr.backend import EmrBackend
 from airflow_ml_provider.backends.emr_serverless.backend import EmrServerlessBackend
 from airflow_ml_provider.backends.local.backend import LocalBackend
 from airflow_ml_provider.backends.memory import MemoryBackend
-from airflow_ml_provider.core.backend import Backend, Feature
+from airflow_ml_provider.core.backend import Backend
 from airflow_ml_provider.core.spec import JobSpec, PythonCode
 from tests.fakes.emr import BUCKET, ROLE, Services, client, serving
 
@@ -30,8 +30,8 @@ class Rig(Protocol):
     """Seconds that a cluster or a job may take."""
     native: ClassVar[dict[str, Any]] = {"tags": {"late": "yes"}}
     """What it takes as ``native`` of a cluster."""
-    asking: ClassVar[dict[Feature, dict[str, Any]]] = {}
-    """Fields that ask for a feature, where the contract's own have a value that this service does not."""
+    native_of_job: ClassVar[dict[str, Any]] = {"python": "/usr/bin/python3"}
+    """The same for a job."""
 
     def __init__(self, folder: Path) -> None: ...
 
@@ -57,6 +57,7 @@ class MemoryRig(Rig):
 
     patience = 5.0
     smallest: ClassVar[dict[str, Any]] = {}
+    native_of_job: ClassVar[dict[str, Any]] = {"result": 7}
 
     def __init__(self, folder: Path) -> None:
         self.backend: Backend = MemoryBackend(f"contract-{folder}")
@@ -109,9 +110,9 @@ def emr_services() -> Services:
 class EmrRig(LocalRig):
     """EMR's fake: programs really run, as its steps."""
 
-    asking = {Feature.SPARK_VERSION: {"spark_version": "3.5"}}
     smallest: ClassVar[dict[str, Any]] = {"driver": {"cores": 2, "memory": "1g"}}
     native = {"CustomAmiId": "ami-0123"}
+    native_of_job = {"ActionOnFailure": "CANCEL_AND_WAIT"}
     kind: ClassVar[Any] = EmrBackend
 
     def __init__(self, folder: Path) -> None:
@@ -124,6 +125,7 @@ class EmrServerlessRig(EmrRig):
 
     smallest: ClassVar[dict[str, Any]] = {"native": {"executionRoleArn": ROLE}, "max_lifetime": None}
     native = {"tags": {"late": "yes"}}
+    native_of_job = {"retryPolicy": {"maxAttempts": 1}}
     kind = EmrServerlessBackend
 
 
