@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import logging
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
@@ -19,8 +18,9 @@ from airflow_ml_provider.adf import jobs, programs
 from airflow_ml_provider.adf.document import json_files, load
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.events import Blobs, Events
-from airflow_ml_provider.adf.graph import HALF_A_DAY, LOOPS, WITHOUT_POLICY, Activity, Factory, Pipeline
+from airflow_ml_provider.adf.graph import HALF_A_DAY, LOOPS, WITHOUT_POLICY, Activity, Factory, Key, Pipeline
 from airflow_ml_provider.adf.hosting import REGISTERED, Hosted, TaskFactory, register
+from airflow_ml_provider.adf.naming import dag_ids, free_id, slug
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.schedules import starts
 from airflow_ml_provider.adf.spark import Overrides, conversion_tasks, in_a_loop, spark_tasks
@@ -52,7 +52,6 @@ _PARALLEL_AT_MOST = 50
 _END = "pipeline_end"
 _CONTAINERS = frozenset(("ifcondition", "switch")) | LOOPS
 _WRITERS = ("setvariable", "appendvariable")
-_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def adf_dags(
@@ -66,8 +65,8 @@ def adf_dags(
     watch_interval: float = 30.0,
     **dag_fields: Any,
 ) -> dict[str, DAG]:
-    """A DAG for each pipeline of an export, by its id; also put into the caller's module, where Airflow looks for DAGs. A pipeline whose
-    activities wait for each other makes none.
+    """A DAG for each pipeline of an export, by its id. Airflow finds them without a variable of the DAG file, as it finds each DAG of a
+    ``with`` block. A pipeline whose activities wait for each other makes none.
 
     :param path: a Git-mode folder, a pipeline's file or an ARM template; relative to the calling file.
     :param prefix: of the DAGs' ids.
@@ -79,35 +78,32 @@ def adf_dags(
     :param watch_interval: seconds between looks for blobs that start a pipeline.
     :param dag_fields: of every DAG, before those that come from the export.
     """
-    caller = inspect.stack()[1].frame.f_globals
-    here = Path(caller.get("__file__", ".")).parent
+    here = Path(inspect.stack()[1].frame.f_globals.get("__file__", ".")).parent
     folder = Path(here, path).resolve()
     factory = _loaded(*_content(folder))
     files = Path(here, programs_path).resolve() if programs_path else folder
-    dag_ids = _ids([pipeline.name for pipeline in factory.pipelines], prefix)
+    ids = dag_ids(factory.pipelines, prefix)
     places = {"files": files, "clusters": clusters or {}, "mounts": mounts}
-    given = {"dag_ids": dag_ids, "prefix": prefix, "watch_interval": watch_interval, **places, **dag_fields}
+    given = {"ids": ids, "prefix": prefix, "watch_interval": watch_interval, **places, **dag_fields}
     if stand_ins:
         given["default_args"] = {"pre_execute": stand_in(stand_ins), **dag_fields.get("default_args", {})}
-    dags = {dag_ids[one.name.casefold()]: pipeline_dag(one, factory, **given) for one in factory.pipelines if not _refused(one)}
-    dags |= _again(factory, dag_ids, dags)
-    caller.update(dags)
-    return dags
+    dags = {ids[one.key]: pipeline_dag(one, factory, **given) for one in factory.pipelines if not _refused(one)}
+    return dags | _again(factory, ids, dags)
 
 
-def _again(factory: Factory, dag_ids: Mapping[str, str], dags: Mapping[str, DAG]) -> dict[str, DAG]:
+def _again(factory: Factory, ids: Mapping[Key, str], dags: Mapping[str, DAG]) -> dict[str, DAG]:
     """The DAGs that have windows handled again, of pipelines whose triggers ask for it."""
     found: dict[str, DAG] = {}
-    for name in dict.fromkeys(one.name.casefold() for one in factory.pipelines):
-        windows = next((one.timing for one in starts(factory, name)[0] if isinstance(one.timing, Windows)), None)
-        if windows and windows.retries and dag_ids[name] in dags:
-            made = again_dag(_again_id(dag_ids[name], dag_ids), windows)
+    for pipeline in factory.pipelines:
+        windows = next((one.timing for one in starts(factory, pipeline)[0] if isinstance(one.timing, Windows)), None)
+        if windows and windows.retries and ids[pipeline.key] in dags:
+            made = again_dag(_again_id(ids[pipeline.key], ids), windows)
             found[made.dag_id] = made
     return found
 
 
-def _again_id(dag_id: str, dag_ids: Mapping[str, str]) -> str:
-    return _free(f"{dag_id}__again", {one.casefold() for one in dag_ids.values()})
+def _again_id(dag_id: str, ids: Mapping[Key, str]) -> str:
+    return free_id(f"{dag_id}__again", {one.casefold() for one in ids.values()})
 
 
 def _refused(pipeline: Pipeline) -> bool:
@@ -132,33 +128,10 @@ def _loaded(path: Path, _content: str) -> Factory:
     return load(path)
 
 
-def _ids(names: Iterable[str], prefix: str) -> dict[str, str]:
-    """Ids for names, different ones for different names, by the names in lower case."""
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in names:
-        if name.casefold() not in found:
-            found[name.casefold()] = _free(f"{prefix}{_slug(name)}", taken)
-    return found
-
-
-def _slug(name: str) -> str:
-    return _NOT_IN_IDS.sub("_", name).strip("_")[:100] or "unnamed"
-
-
-def _free(wanted: str, taken: set[str]) -> str:
-    number, found = 1, wanted
-    while found.casefold() in taken:
-        number += 1
-        found = f"{wanted}_{number}"
-    taken.add(found.casefold())
-    return found
-
-
 def pipeline_dag(
     pipeline: Pipeline,
     factory: Factory,
-    dag_ids: Mapping[str, str] | None = None,
+    ids: Mapping[Key, str] | None = None,
     files: Path = Path(),
     clusters: Overrides | None = None,
     mounts: Sequence[MountOrId] = (),
@@ -171,16 +144,16 @@ def pipeline_dag(
     Every activity is a task of its name, or a group. The DAG's only leaf ends as the pipeline ends by Data Factory's rules, and so
     does the run: failures that the pipeline handles leave it successful.
 
-    :param dag_ids: of the pipelines that this one may start, by their names in lower case.
+    :param ids: of the DAGs of the pipelines that this one may start, by the pipelines' keys.
     :param files: the folder of the programs that its activities name.
     :param prefix: of the names of the assets that its triggers' events update.
     :param watch_interval: seconds between looks for blobs that start it.
     """
-    found, refusals = starts(factory, pipeline.name)
+    found, refusals = starts(factory, pipeline)
     by = tuple(one for one in found if one.active) or tuple(found)
     refusals += [f"trigger {one.trigger!r} is stopped" for one in found if not one.active]
-    assets = {f"{prefix}{one.trigger}": one for one in by if isinstance(one.timing, Blobs | Events)}
-    ids = dict(dag_ids or _ids([pipeline.name], ""))
+    assets = {f"{prefix}{one.label}": one for one in by if isinstance(one.timing, Blobs | Events)}
+    ids = dict(ids or dag_ids([pipeline]))
     limit = {"max_active_runs": pipeline.concurrency} if pipeline.concurrency else {}
     fields: dict[str, Any] = {
         "catchup": False,
@@ -192,7 +165,7 @@ def pipeline_dag(
         **dag_fields,
         "params": {**params_of(pipeline.parameters, scheduled=bool(by)), **dag_fields.get("params", {})},
     }
-    with DAG(dag_id=ids[pipeline.name.casefold()], **fields) as dag:
+    with DAG(dag_id=ids[pipeline.key], **fields) as dag:
         again = _again_id(dag.dag_id, ids) if any(isinstance(one.timing, Windows) and one.timing.retries for one in by) else ""
         place = Place(factory, pipeline, files, ids, clusters or {}, mounts, by, again)
         _Tasks(place).all(begin_task(assets, upstream(by, place)))
@@ -264,7 +237,7 @@ class _Tasks:
         return self._free_id(name if name.casefold() != _END else f"{name}_", group)
 
     def _free_id(self, name: str, group: str) -> str:
-        return _free(_slug(name), self.taken.setdefault(group, set()))
+        return free_id(slug(name), self.taken.setdefault(group, set()))
 
     def _one_task(self, activity: Activity, refusal: str | None = None) -> tuple[Any, Any]:
         fields = {**self._common(activity), **policy_fields(activity)}

@@ -135,6 +135,8 @@ class Gathered:
     def _add(self, kind: str, name: str, properties: Mapping[str, Json], source: PurePath) -> None:
         if kind == "pipeline":
             pipeline = read_pipeline(name, properties, source)
+            if any(one.key == pipeline.key for one in self.pipelines):
+                raise DocumentError(f"a second pipeline named {name!r} in this file: left out")
             self.pipelines.append(pipeline)
             self.problems.extend(pipeline.problems)
         elif kind == "factory":

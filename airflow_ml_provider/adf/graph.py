@@ -12,9 +12,10 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import chain, takewhile
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 Json = Any
+Key: TypeAlias = tuple[str, PurePath]
 WITHOUT_POLICY = frozenset(
     [
         *("appendvariable", "executepipeline", "fail", "filter", "for_each_task", "foreach", "ifcondition"),
@@ -248,6 +249,11 @@ class Pipeline:
     folder: str = ""
     description: str = ""
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """What tells the pipeline from every other one of the export: its name in lower case, and its file."""
+        return self.name.casefold(), self.source
 
     def walk(self) -> Iterator[Activity]:
         """Every activity, at any depth, in the order of the file."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
+from airflow_ml_provider.adf.naming import dag_ids
 from airflow_ml_provider.adf.schedules import starts
 from airflow_ml_provider.adf.services import needed, secrets
 from airflow_ml_provider.adf.verdicts import Outcome, Verdict, judge, reasons
@@ -15,8 +16,9 @@ from airflow_ml_provider.adf.verdicts import Outcome, Verdict, judge, reasons
 def as_json(factory: Factory) -> dict[str, Any]:
     """The report: a verdict for every pipeline, what could not be read, and counts."""
     verdicts = [judge(pipeline, factory) for pipeline in factory.pipelines]
+    ids = dag_ids(factory.pipelines)
     return {
-        "pipelines": [_verdict(verdict, factory) for verdict in verdicts],
+        "pipelines": [{**_verdict(verdict, factory), "dag_id": ids[verdict.pipeline.key]} for verdict in verdicts],
         "problems": [
             {"file": str(one.source), "where": list(one.where), "reason": one.reason, "left_out": one.fatal}
             for one in factory.problems
@@ -46,7 +48,7 @@ def as_text(factory: Factory) -> str:
 
 def _verdict(verdict: Verdict, factory: Factory) -> dict[str, Any]:
     pipeline = verdict.pipeline
-    found, left_out = starts(factory, pipeline.name)
+    found, left_out = starts(factory, pipeline)
     return {
         "name": pipeline.name,
         "file": str(pipeline.source),

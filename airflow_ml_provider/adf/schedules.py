@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.events import CREATED, DELETED, Blobs, Events
 from airflow_ml_provider.adf.functions.zones import iana
-from airflow_ml_provider.adf.graph import Factory, Json, Resource
+from airflow_ml_provider.adf.graph import Factory, Json, Pipeline, Resource
+from airflow_ml_provider.adf.naming import distinct_names
 from airflow_ml_provider.adf.reading import pick, read_reference
 from airflow_ml_provider.adf.recurrence import DAYS, UNITS, Recurrence
 from airflow_ml_provider.adf.windows import Wait, Windows
@@ -28,6 +29,7 @@ class Start:
     :param kind: its type, such as ``ScheduleTrigger``.
     :param parameters: of the pipeline, as the trigger gives them; expressions over ``trigger()``.
     :param active: the trigger is started.
+    :param label: what tells it from the export's other triggers; its name where no other one has it.
     """
 
     trigger: str
@@ -35,16 +37,19 @@ class Start:
     timing: Timing
     parameters: Mapping[str, Json] = field(default_factory=dict)
     active: bool = True
+    label: str = ""
 
 
-def starts(factory: Factory, pipeline: str) -> tuple[list[Start], list[str]]:
+def starts(factory: Factory, pipeline: Pipeline) -> tuple[list[Start], list[str]]:
     """All that starts a pipeline, and what of its triggers is not taken over, each with its reason."""
     found: list[Start] = []
     refused: list[str] = []
-    for trigger in factory.triggers:
+    for trigger, label in zip(factory.triggers, distinct_names(factory.triggers), strict=True):
+        if (named := factory.pipeline(pipeline.name, trigger.source)) and named.key != pipeline.key:
+            continue  # it starts the pipeline of this name in another factory
         try:
-            if made := start(trigger, pipeline):
-                found.append(made)
+            if made := start(trigger, pipeline.name):
+                found.append(replace(made, label=label))
                 refused.extend(_left_out(trigger))
         except SpecError as error:
             refused.append(str(error))

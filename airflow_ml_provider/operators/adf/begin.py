@@ -123,10 +123,10 @@ def upstream(starts: Sequence[Start], place: Place) -> list[Upstream]:
 
 def _upstream(own: Windows, wait: Wait, place: Place) -> Iterator[Upstream]:
     if not wait.trigger:
-        yield Upstream(place.dag_ids[place.pipeline.name.casefold()], own, wait)
+        yield Upstream(place.dag_ids[place.pipeline.key], own, wait)
         return
     trigger = place.factory.named("trigger", wait.trigger, place.pipeline.source)
-    names = {one.name.casefold() for one in place.factory.pipelines} & place.dag_ids.keys()
-    found = [(place.dag_ids[name], start(trigger, name)) for name in sorted(names) if trigger]
+    started = [one for one in place.factory.pipelines if trigger and place.factory.pipeline(one.name, trigger.source) is one]
+    found = [(place.dag_ids[one.key], start(trigger, one.name)) for one in started if trigger and one.key in place.dag_ids]
     windows = [(dag_id, by.timing) for dag_id, by in found if by and isinstance(by.timing, Windows)]
     yield from (Upstream(dag_id, timing, wait) for dag_id, timing in windows or [("", own)])

@@ -157,7 +157,7 @@ def execute_pipeline(call: Call) -> Any:
     view = call.view
     reference = call.required("pipeline")
     name = str(pick(reference, "referenceName"))
-    dag_id = view.place.dag_ids.get(name.casefold())
+    dag_id = view.place.dag_id_of(name)
     if dag_id is None:
         raise ConfigurationError(
             f"activity {call.activity.name!r}: pipeline {name!r} is no DAG: put its export into the same folder"

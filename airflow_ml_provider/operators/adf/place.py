@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml_provider.adf.clusters import Wanted
-from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
+from airflow_ml_provider.adf.graph import Activity, Factory, Key, Pipeline
 from airflow_ml_provider.adf.schedules import Start
 
 
@@ -25,7 +25,7 @@ class Place:
     """One pipeline's tasks.
 
     :param programs: the folder of the programs and notebooks that activities name.
-    :param dag_ids: of every pipeline that is a DAG, by its name in lower case.
+    :param dag_ids: of every pipeline that is a DAG, by its key.
     :param clusters: fields of clusters by linked service or pool, in the place of what the export says.
     :param mounts: of every cluster for a Spark activity.
     :param starts: the triggers that the DAG is scheduled by.
@@ -42,7 +42,7 @@ class Place:
     factory: Factory
     pipeline: Pipeline
     programs: Path = Path()
-    dag_ids: dict[str, str] = field(default_factory=dict)
+    dag_ids: dict[Key, str] = field(default_factory=dict)
     clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mounts: Sequence[Any] = ()
     starts: tuple[Start, ...] = ()
@@ -54,6 +54,11 @@ class Place:
     results: dict[str, Spot] = field(default_factory=dict)
     wanted: dict[str, Wanted | str] = field(default_factory=dict)
     jobs: dict[str, tuple[Activity, ...]] = field(default_factory=dict)
+
+    def dag_id_of(self, pipeline: str) -> str | None:
+        """The id of the DAG of a pipeline that this one calls; None where it is no DAG."""
+        called = self.factory.pipeline(pipeline, self.pipeline.source)
+        return self.dag_ids.get(called.key) if called else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def _asset(start: Start, factory: Factory, prefix: str, watch_interval: float) -
     """The asset that a trigger's events update: blobs by a watcher of their mount, others by who sends them, through Airflow's API."""
     from airflow.sdk import Asset, AssetWatcher
 
-    name, timing = f"{prefix}{start.trigger}", start.timing
+    name, timing = f"{prefix}{start.label}", start.timing
     if not isinstance(timing, Blobs):
         return Asset(name=name)
     from airflow_ml_provider.triggers.blobs import BlobWatcher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_ml_provider.adf.events import CREATED, DELETED, Blobs, Events
-from airflow_ml_provider.adf.graph import Factory, Resource
+from airflow_ml_provider.adf.graph import Factory, Pipeline, Resource
 from airflow_ml_provider.adf.recurrence import Recurrence
 from airflow_ml_provider.adf.schedules import Start, start, starts
 from airflow_ml_provider.adf.services import storage_of
@@ -17,6 +18,7 @@ from airflow_ml_provider.adf.windows import Wait, Windows
 from airflow_ml_provider.core.errors import SpecError
 
 STARTS = {"pipelines": [{"pipelineReference": {"referenceName": "Load"}, "parameters": {"day": "@trigger().scheduledTime"}}]}
+LOADED = Pipeline("load", PurePath("pipeline/load.json"))
 HOURLY = {"frequency": "Hour", "interval": 2, "startTime": "2024-05-07T06:00:00Z"}
 
 
@@ -139,20 +141,20 @@ def test_all_that_starts_a_pipeline() -> None:
     retried = trigger("TumblingWindowTrigger", {**HOURLY, "retryPolicy": {"count": 2}}, "windows")
     blobs = trigger("BlobEventsTrigger", {"events": [CREATED, "Microsoft.Storage.BlobRenamed"]}, "blobs")
     strange = trigger("RerunTumblingWindowTrigger", {}, "strange")
-    found, told = starts(Factory(triggers=(daily, blobs, strange)), "LOAD")
+    found, told = starts(Factory(triggers=(daily, blobs, strange)), replace(LOADED, name="LOAD"))
     assert [one.trigger for one in found] == ["daily", "blobs"]
     assert [text.partition(" takes")[0] for text in told] == [
         "trigger 'blobs': Microsoft.Storage.BlobRenamed: nothing tells of it here",
         "trigger 'strange': got RerunTumblingWindowTrigger:",
     ]
-    found, told = starts(Factory(triggers=(daily, retried)), "load")
+    found, told = starts(Factory(triggers=(daily, retried)), LOADED)
     assert [one.trigger for one in found] == ["windows"]
     (windows,) = (one.timing for one in found if isinstance(one.timing, Windows))
     assert (windows.retries, windows.pause.total_seconds(), len(told)) == (2, 30, 1)
     soon = trigger("TumblingWindowTrigger", {**HOURLY, "retryPolicy": {"count": "1", "intervalInSeconds": 5}}, "soon")
-    ((found_soon,), told) = starts(Factory(triggers=(soon,)), "load")
+    ((found_soon,), told) = starts(Factory(triggers=(soon,)), LOADED)
     assert isinstance(found_soon.timing, Windows)
     assert (found_soon.timing.retries, found_soon.timing.pause.total_seconds(), told) == (1, 5, [])
     odd = trigger("TumblingWindowTrigger", {**HOURLY, "retryPolicy": {"count": "@pipeline().x"}}, "odd")
-    (_, (reason,)) = starts(Factory(triggers=(odd,)), "load")
+    (_, (reason,)) = starts(Factory(triggers=(odd,)), LOADED)
     assert "retryPolicy: got" in reason
