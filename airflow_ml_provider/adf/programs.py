@@ -15,7 +15,7 @@ from airflow_ml_provider.adf.graph import Json, Resource
 from airflow_ml_provider.adf.reading import pick, read_reference
 from airflow_ml_provider.core.errors import SpecError
 
-_SUFFIXES = ("", ".py", ".ipynb", ".sql", ".scala")
+_SUFFIXES = ("", ".py", ".ipynb", ".sql", ".scala", ".r", ".R")
 _CLASSIC = re.compile(r"\b(SparkContext|sparkContext|SQLContext|HiveContext|StreamingContext|mllib|_jvm|_jsc|rdd|sc)\b")
 Fields = dict[str, Any]
 
@@ -183,19 +183,21 @@ def _args(raw: Json) -> list[str]:
 
 
 def _file(source: Source, raw: Json, field: str) -> str:
-    """The file below the folder that a path in a workspace or a store means, whatever its scheme and with or without a suffix."""
+    """The file below the folder under the whole path that an activity names, whatever its scheme and with or without a suffix."""
     if not isinstance(raw, str) or not raw:
         raise SpecError(f"{field}: got {raw!r}: takes a path")
-    folder = source.folder
     inside = raw.partition("://")[2].partition("/")[2] if "://" in raw else raw.removeprefix("dbfs:")
-    parts = [part for part in PurePosixPath(inside).parts if part not in ("/", "..", ".")]
-    places = [Path(folder, *parts[start:-1], f"{parts[-1]}{suffix}") for start in range(len(parts)) for suffix in _SUFFIXES]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise SpecError(
-            f"{field}: got {raw!r}: there is no file {Path(folder, *parts)}: put it there, as it is called in the workspace"
-        )
-    return str(found)
+    parts = [part for part in PurePosixPath(inside).parts if part not in ("/", ".")]
+    if not parts or ".." in parts:
+        raise SpecError(f"{field}: got {raw!r}: takes the path of a file, without '..'")
+    exact, *others = [Path(source.folder, *parts[:-1], f"{parts[-1]}{suffix}") for suffix in _SUFFIXES]
+    found = [exact] if exact.is_file() else [place for place in others if place.is_file()]
+    if not found:
+        fix = "put the file there" if exact.suffix else f"put it there with one of the suffixes {', '.join(_SUFFIXES[1:])}"
+        raise SpecError(f"{field}: got {raw!r}: there is no file {exact}: {fix}")
+    if len(found) > 1:
+        raise SpecError(f"{field}: got {raw!r}: takes one file: {exact.parent} has {', '.join(place.name for place in found)}")
+    return str(found[0])
 
 
 def _task_notebook(properties: Mapping[str, Json], source: Source) -> Fields:

@@ -106,7 +106,8 @@ def test_what_has_no_meaning_here_is_refused(factory: Factory, kind: str, proper
 
 
 def test_libraries_are_installed_or_refused(tmp_path: Path) -> None:
-    for name in ("main.py", "udfs.jar", "etl.whl"):
+    (tmp_path / "FileStore").mkdir()
+    for name in ("main.py", "FileStore/udfs.jar", "etl.whl"):
         (tmp_path / name).touch()
     maven = {"coordinates": "com.databricks:spark-xml_2.13:0.18.0", "exclusions": ["a:b"], "repo": "https://repo.example.com"}
     libraries = [
@@ -122,10 +123,34 @@ def test_libraries_are_installed_or_refused(tmp_path: Path) -> None:
         programs.check_libraries({"libraries": [{"egg": "dbfs:/old.egg"}]})
 
 
+def test_a_program_is_found_by_its_whole_path(tmp_path: Path) -> None:
+    """``notebookPath``: "The absolute path of the notebook to be run in the Databricks workspace" (Microsoft, "Transform data by running a
+    Databricks notebook"): another notebook with the same name is another program.
+    """
+    for name in ("clean.py", "etl/clean.py", "Prod/other.sql", "Prod/twice.py", "Prod/twice.ipynb", "Prod/in r.r"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    def path_of(notebook: str) -> str:
+        found = programs.job("DatabricksNotebook", {"notebookPath": notebook}, Source(tmp_path)).program["path"]
+        return Path(found).relative_to(tmp_path).as_posix()
+
+    assert [path_of(one) for one in ("/clean", "/etl/clean", "/Prod/other", "/Prod/twice.py", "/Prod/in r")] == [
+        *("clean.py", "etl/clean.py", "Prod/other.sql", "Prod/twice.py", "Prod/in r.r")
+    ]
+    for wrong, reason in [
+        ("/Prod/etl/clean", r"there is no file .*/Prod/etl/clean: put it there with one of the suffixes \.py"),
+        ("/Prod/twice", r"takes one file: .* has twice\.py, twice\.ipynb"),
+        ("/Prod/../clean", r"without '\.\.'"),
+    ]:
+        with pytest.raises(SpecError, match=reason):
+            path_of(wrong)
+
+
 def test_jobs_of_synapse_and_hdinsight(tmp_path: Path) -> None:
-    (tmp_path / "jobs").mkdir()
-    for name in ("count.py", "etl.jar"):
-        (tmp_path / "jobs" / name).touch()
+    for name in ("adf/jobs/count.py", "jobs/etl.jar"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
     job = {"file": "abfss://c@a.dfs.core.windows.net/jobs/etl.jar", "className": "a.B", "args": ["1"]}
     definition = Resource("sparkJobDefinition", "job", "", {"jobProperties": job}, HERE)
     source = Source(tmp_path, lambda kind, name: definition if kind == "sparkJobDefinition" and name == "job" else None)
@@ -140,7 +165,7 @@ def test_jobs_of_synapse_and_hdinsight(tmp_path: Path) -> None:
         "sparkConfig": {"spark.a": "b", "runid": "1"},
     }
     found = programs.job("HDInsightSpark", given, source)
-    assert (found.program["path"], found.spark_conf) == (str(tmp_path / "jobs" / "count.py"), {"spark.a": "b"})
+    assert (found.program["path"], found.spark_conf) == (str(tmp_path / "adf" / "jobs" / "count.py"), {"spark.a": "b"})
 
 
 def test_a_notebook_that_the_export_holds(tmp_path: Path) -> None:
