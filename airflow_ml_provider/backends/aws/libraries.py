@@ -31,17 +31,19 @@ def packages(libraries: Iterable[Library]) -> list[Plan]:
 
 
 def arguments(libraries: Iterable[Library]) -> list[str]:
-    """What EMR's bootstrap action is told to install."""
-    found: list[str] = []
+    """What EMR's bootstrap action is told to install: first what pip's own index has, then each other index with its packages.
+
+    An index takes the place of pip's own for its packages: beside it, anybody could publish a package of the same name there.
+    """
+    by_index: dict[str | None, list[str]] = {None: []}
     for item in libraries:
         if isinstance(item, PyPI):
-            found += ["--index", item.index_url] if item.index_url else []
-            found += ["--pip", item.requirement]
+            by_index.setdefault(item.index_url, []).extend(["--pip", item.requirement])
         elif isinstance(item, Wheel):
-            found += ["--wheel", _place(item.path)]
+            by_index[None] += ["--wheel", _place(item.path)]
         elif isinstance(item, Requirements):
-            found += ["--requirements", _place(item.path)]
-    return found
+            by_index[None] += ["--requirements", _place(item.path)]
+    return [part for index, packages in by_index.items() for part in (*(["--index-url", index] if index else []), *packages)]
 
 
 def properties(libraries: Iterable[Library]) -> dict[str, str]:
