@@ -62,7 +62,7 @@ class Backend(Protocol):
         """Ask for a cluster and return its id. The same token gives the same id, also after the cluster has ended.
 
         :param secrets: Spark properties that may appear in no plan, argument or log; what begins with ``file:`` is the text of a
-            file of this name, in the folder that ``{files}`` in a property stands for.
+            file of this name, to which a :class:`~airflow_ml_provider.core.storage.base.FileReference` in a property leads.
         """
         ...
 

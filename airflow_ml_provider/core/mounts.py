@@ -8,12 +8,12 @@ from typing import NamedTuple
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec, Mount
 from airflow_ml_provider.core.storage import CONNECTORS, SCHEMES
-from airflow_ml_provider.core.storage.base import FILES, Credentials, Opened
+from airflow_ml_provider.core.storage.base import Credentials, FileReference, Opened
 from airflow_ml_provider.core.storage.rclone import FILE, rclone_config
 
 __all__ = [
-    "FILES",
     "Credentials",
+    "FileReference",
     "Mount",
     "Opened",
     "Settings",
@@ -46,7 +46,7 @@ class Settings(NamedTuple):
 
     :param conf: settings that anybody may see.
     :param secrets: settings that nobody may see.
-    :param files: files by name, as secret as ``secrets``; ``{files}`` in a setting stands for their folder.
+    :param files: files by name, as secret as ``secrets``; a :class:`FileReference` in a setting leads to one.
     """
 
     conf: dict[str, str]

@@ -21,10 +21,9 @@ from urllib.parse import urlsplit
 
 from airflow_ml_provider.core.errors import SpecError
 
-STAGED = "{staged}"
-"""In a plan: the cluster's folder, known only once there is a cluster."""
-JOB = "{job}"
-"""In a plan: the job's folder."""
+STAGED, JOB = "$staged", "$job"
+"""Keys of references."""
+_LITERAL = "$literal"
 _NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -68,15 +67,43 @@ def content_name(data: bytes, name: str) -> str:
     return f"files/{hashlib.sha256(data).hexdigest()[:32]}/{_NAME.sub('_', name).lstrip('.') or 'file'}"
 
 
-def placed(value: Any, names: Mapping[str, str]) -> Any:
-    """A plan's value with the folders that only a submission knows put in."""
-    if isinstance(value, str):
-        for name, place in names.items():
-            value = value.replace(name, place)
-        return value
+def staged(*names: str) -> dict[str, list[str]]:
+    """A reference, in a plan, to files in the cluster's folder, whose place only a submission knows. Several are joined by commas."""
+    return {STAGED: list(names)}
+
+
+def job_folder() -> dict[str, list[str]]:
+    """A reference, in a plan, to the job's folder."""
+    return {JOB: []}
+
+
+def literal(value: Any) -> Any:
+    """A user's own JSON value for a plan: what has the form of a reference is marked, and stays as it is."""
     if isinstance(value, dict):
-        return {key: placed(item, names) for key, item in value.items()}
-    return [placed(item, names) for item in value] if isinstance(value, list) else value
+        return {_LITERAL: [value]} if _is_reference(value) else {key: literal(item) for key, item in value.items()}
+    return [literal(item) for item in value] if isinstance(value, list) else value
+
+
+def placed(value: Any, folders: Mapping[str, str]) -> Any:
+    """A plan's value with its references resolved. Text is never looked into: no text of a user can be a reference.
+
+    :param folders: by the key of their references.
+    """
+    if isinstance(value, list):
+        return [placed(item, folders) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if not _is_reference(value):
+        return {key: placed(item, folders) for key, item in value.items()}
+    ((key, items),) = value.items()
+    if key == _LITERAL:
+        return items[0]
+    return ",".join(f"{folders[key]}/{name}" for name in items) if items else folders[key]
+
+
+def _is_reference(value: Mapping[str, Any]) -> bool:
+    """References hold lists: no mapping of texts to texts, such as variables, properties and tags, is one."""
+    return len(value) == 1 and all(key in (STAGED, JOB, _LITERAL) and isinstance(item, list) for key, item in value.items())
 
 
 def _checked(token: str) -> str:

@@ -21,7 +21,8 @@ from airflow_ml_provider.runners import run_python, run_staged
 
 STAGED_KEY = "Staged"
 """In a plan: what the staging area gets, beside what the service gets."""
-RUNNER = f"{STAGED}/run_staged.py"
+RUNNER = "run_staged.py"
+"""In the cluster's folder: the program that a service starts."""
 _RESERVED_CONF = {
     "spark.master": "the service sets it",
     "spark.submit.deployMode": "the driver runs where its log is kept",
@@ -72,7 +73,7 @@ def staged_cluster(spec: ClusterSpec, *, files: Sequence[str], packages: Sequenc
 
 def stage_cluster(store: Store, folder: Place, staged: Plan, secrets: Mapping[str, str]) -> None:
     """What every job of a cluster begins with, and the Spark properties that only its jobs may see."""
-    store.write(folder / "run_staged.py", Path(run_staged.__file__).read_bytes())
+    store.write(folder / RUNNER, Path(run_staged.__file__).read_bytes())
     if secrets:
         store.write_json(folder / "secrets.json", dict(secrets))
     for path in staged["files"]:
@@ -130,7 +131,7 @@ def _archives(store: Store, cluster: Place, packages: Sequence[Plan], made_for: 
 
 
 def folders(cluster: Place, job: Place) -> dict[str, str]:
-    """What a plan's place holders stand for."""
+    """What a plan's references lead to."""
     return {STAGED: str(cluster), JOB: str(job)}
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
+from typing import Any
 
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.libraries import Jar, Library, Maven, PyPI, Requirements, Wheel
-from airflow_ml_provider.core.staging import STAGED
+from airflow_ml_provider.core.staging import staged
 
 
 def files(libraries: Iterable[Library]) -> list[str]:
@@ -30,32 +31,35 @@ def packages(libraries: Iterable[Library]) -> list[Plan]:
     return [item.model_dump(mode="json") for item in libraries if isinstance(item, (PyPI, Wheel, Requirements))]
 
 
-def arguments(libraries: Iterable[Library]) -> list[str]:
+def arguments(libraries: Iterable[Library]) -> list[Any]:
     """What EMR's bootstrap action is told to install: first what pip's own index has, then each other index with its packages.
 
     An index takes the place of pip's own for its packages: beside it, anybody could publish a package of the same name there.
     """
-    by_index: dict[str | None, list[str]] = {None: []}
+    by_index: dict[str | None, list[Any]] = {None: []}
     for item in libraries:
         if isinstance(item, PyPI):
             by_index.setdefault(item.index_url, []).extend(["--pip", item.requirement])
         elif isinstance(item, Wheel):
-            by_index[None] += ["--wheel", _place(item.path)]
+            by_index[None] += ["--wheel", staged(_name(item.path))]
         elif isinstance(item, Requirements):
-            by_index[None] += ["--requirements", _place(item.path)]
+            by_index[None] += ["--requirements", staged(_name(item.path))]
     return [part for index, packages in by_index.items() for part in (*(["--index-url", index] if index else []), *packages)]
 
 
-def properties(libraries: Iterable[Library]) -> dict[str, str]:
+def properties(libraries: Iterable[Library]) -> Plan:
     """Spark's properties for a cluster's JARs."""
     maven = [item for item in libraries if isinstance(item, Maven)]
     found = {
-        "spark.jars": [_place(path) for path in jars(libraries)],
         "spark.jars.packages": [item.coordinates for item in maven],
         "spark.jars.excludes": [name for item in maven for name in item.exclusions],
         "spark.jars.repositories": [item.repository for item in maven if item.repository],
     }
-    return {key: ",".join(dict.fromkeys(values)) for key, values in found.items() if values}
+    own = list(dict.fromkeys(_name(path) for path in jars(libraries)))
+    return {
+        **({"spark.jars": staged(*own)} if own else {}),
+        **{key: ",".join(dict.fromkeys(values)) for key, values in found.items() if values},
+    }
 
 
 def problems_of_job(libraries: Iterable[Library]) -> Iterator[str]:
@@ -65,5 +69,6 @@ def problems_of_job(libraries: Iterable[Library]) -> Iterator[str]:
             yield f"JobSpec.libraries: got {item.coordinates!r}: Spark resolves coordinates for all jobs: put it in the cluster's"
 
 
-def _place(path: str) -> str:
-    return f"{STAGED}/libraries/{PurePath(path).name}"
+def _name(path: str) -> str:
+    """In the cluster's folder."""
+    return f"libraries/{PurePath(path).name}"

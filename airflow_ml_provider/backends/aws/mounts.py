@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_ml_provider.backends.aws import releases
-from airflow_ml_provider.core.mounts import FILES, HADOOP_KEY, OF_CLASSES
+from airflow_ml_provider.core.mounts import HADOOP_KEY, OF_CLASSES, FileReference
 from airflow_ml_provider.core.spec import ClusterSpec
 from airflow_ml_provider.core.storage.s3 import MACHINES_OWN
 
@@ -34,7 +34,7 @@ def problems(spec: ClusterSpec, label: str) -> Iterator[str]:
             yield f"ClusterSpec.mounts: got {mount.source!r} as {mount.name!r}: {_CLOSED.get(mount.scheme, _NO_CONNECTOR)}"
     if spec.mounts and not releases.has_s3a(label):
         yield f"ClusterSpec.mounts: got the release {label}: takes emr-7.10.0 or later, where Hadoop's own connector opens S3"
-    if any(FILES in value for key, value in spec.spark_conf.items() if key.startswith(HADOOP_KEY)):
+    if any(isinstance(value, FileReference) for value in spec.spark_conf.values()):
         yield (
             "ClusterSpec.mounts: got a connection that signs in with a file on the cluster's machines: leave out conn_id, so that "
             "the cluster's own role opens it, or give one with keys"

@@ -17,7 +17,7 @@ from airflow_ml_provider.backends.emr.gpus import GPU_CONFIGURATIONS, gpu_proper
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, merge
-from airflow_ml_provider.core.staging import JOB, STAGED
+from airflow_ml_provider.core.staging import job_folder, literal, staged
 from airflow_ml_provider.core.state import ClusterState, JobState
 
 CLUSTER_STATES = {
@@ -59,7 +59,7 @@ _FIELDS = {
 
 
 def plan_cluster(spec: ClusterSpec) -> Plan:
-    """The payload of ``RunJobFlow``, where :data:`~airflow_ml_provider.core.staging.STAGED` stands for the cluster's folder."""
+    """The payload of ``RunJobFlow``, with references to the cluster's folder: :func:`~airflow_ml_provider.core.staging.staged`."""
     label = str(spec.native.get("ReleaseLabel") or release_label(spec.spark_version))
     problems = [*_reserved(spec), *_idle_problems(spec), *mounts.problems(spec, label), *_gpu_problems(spec, label)]
     if problems:
@@ -81,20 +81,20 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
     }
     if spec.idle_timeout:
         plan["AutoTerminationPolicy"] = {"IdleTimeout": max(_IDLE[0], int(_seconds(spec.idle_timeout)))}
-    return _with_native(plan, spec.native)
+    return _with_native(plan, literal(spec.native))
 
 
 def plan_job(spec: JobSpec) -> Plan:
     """A step for ``AddJobFlowSteps``, and what its folder in the staging area gets."""
     check_job(spec)
-    runner = ["spark-submit", "--name", spec.name, "--deploy-mode", "client", *conf_arguments(spec.spark_conf), RUNNER, JOB]
+    submit = ["spark-submit", "--name", spec.name, "--deploy-mode", "client", *conf_arguments(spec.spark_conf)]
     plan: Plan = {
         "Name": spec.name,
         "ActionOnFailure": "CONTINUE",
-        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": runner},
+        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": [*submit, staged(RUNNER), job_folder()]},
         STAGED_KEY: staged_job(spec),
     }
-    return merge(plan, spec.native)
+    return merge(plan, literal(spec.native))
 
 
 def plan_session(log_uri: str, idle_minutes: int | None, properties: Mapping[str, str], tags: Mapping[str, str]) -> Plan:
@@ -210,12 +210,12 @@ def _staged(spec: ClusterSpec, label: str) -> Plan:
 
 
 def _bootstrap(spec: ClusterSpec, label: str) -> list[Plan]:
-    args = ["--lifetime", _seconds(spec.max_lifetime)] if spec.max_lifetime else []
+    args: list[Any] = ["--lifetime", _seconds(spec.max_lifetime)] if spec.max_lifetime else []
     if spec.driver.gpus or spec.worker.gpus:
         args.append("--gpus")
     if packages := libraries.arguments(spec.libraries):
         args += ["--python", python_of(label), *packages]
-    script = {"Path": f"{STAGED}/bootstrap_emr.sh", "Args": args}
+    script = {"Path": staged("bootstrap_emr.sh"), "Args": args}
     return [{"Name": "airflow-ml-provider", "ScriptBootstrapAction": script}] if args else []
 
 

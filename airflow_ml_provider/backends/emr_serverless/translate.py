@@ -22,7 +22,7 @@ from airflow_ml_provider.backends.aws.tags import encoded
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, memory_mib, merge
-from airflow_ml_provider.core.staging import JOB
+from airflow_ml_provider.core.staging import job_folder, literal, staged
 from airflow_ml_provider.core.state import ClusterState, JobState
 
 CLUSTER_STATES = {
@@ -98,7 +98,7 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
     }
     if properties := _properties(spec):
         plan["runtimeConfiguration"] = [{"classification": "spark-defaults", "properties": properties}]
-    return merge(plan, spec.native)
+    return merge(plan, literal(spec.native))
 
 
 def plan_job(spec: JobSpec) -> Plan:
@@ -106,7 +106,7 @@ def plan_job(spec: JobSpec) -> Plan:
     check_job(spec)
     if _time_limit(spec) > _LONGEST_RUN:
         raise SpecError(f"JobSpec.timeout: got {spec.timeout}: EMR Serverless takes less than 7 days")
-    submit = {"entryPoint": RUNNER, "entryPointArguments": [JOB]}
+    submit: Plan = {"entryPoint": staged(RUNNER), "entryPointArguments": [job_folder()]}
     if spec.spark_conf:
         submit["sparkSubmitParameters"] = " ".join(_quoted(part) for part in conf_arguments(spec.spark_conf))
     plan: Plan = {
@@ -115,7 +115,7 @@ def plan_job(spec: JobSpec) -> Plan:
         "executionTimeoutMinutes": _time_limit(spec),
         STAGED_KEY: staged_job(spec),
     }
-    return merge(plan, spec.native)
+    return merge(plan, literal(spec.native))
 
 
 def plan_session(role: str, idle_minutes: int | None, properties: Mapping[str, str], tags: Mapping[str, str]) -> Plan:
@@ -207,7 +207,7 @@ def _worker(node: Node, role: str) -> tuple[int, int]:
     )
 
 
-def _properties(spec: ClusterSpec) -> dict[str, str]:
+def _properties(spec: ClusterSpec) -> Plan:
     sizes: dict[str, Any] = {
         "spark.driver.cores": spec.driver.cores and _worker(spec.driver, "driver")[0],
         "spark.driver.memory": spec.driver.memory,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from airflow_ml_provider.backends.local.translate import OWN_CLASSES
+from airflow_ml_provider.backends.local.translate import FILE, OWN_CLASSES
 from airflow_ml_provider.core.backend import Plan
-from airflow_ml_provider.core.mounts import FILE_KEY, FILES, HADOOP_KEY, OF_CLASSES
+from airflow_ml_provider.core.mounts import FILE_KEY, HADOOP_KEY, OF_CLASSES
 from airflow_ml_provider.core.spec import memory_mib
 
 LOOPBACK = "127.0.0.1"
@@ -152,7 +152,7 @@ def common_properties(plan: Plan, site: Site, secrets: Mapping[str, str]) -> dic
     """Spark properties of every application on the cluster. Hadoop's secret settings are not among them: :func:`site_xml`."""
     cores = _cores(plan)
     hadoop = hadoop_secrets(secrets)
-    given = {key: value.replace(FILES, str(site.private)) for key, value in plan["spark_conf"].items()}
+    given = {key: _setting(value, site) for key, value in plan["spark_conf"].items()}
     return {
         "spark.sql.shuffle.partitions": str(max(8, 4 * cores)),
         "spark.sql.catalogImplementation": "in-memory",
@@ -175,6 +175,11 @@ def common_properties(plan: Plan, site: Site, secrets: Mapping[str, str]) -> dic
         "spark.executor.cores": str(plan["worker_cores"]),
         **({"spark.cores.max": str(plan["workers"] * plan["worker_cores"])} if plan["workers"] else {}),
     }
+
+
+def _setting(value: str | Mapping[str, str], site: Site) -> str:
+    """A property's value; a mapping is a reference to one of the cluster's secret files."""
+    return value if isinstance(value, str) else str(site.private / value[FILE])
 
 
 def hadoop_secrets(secrets: Mapping[str, str]) -> dict[str, str]:

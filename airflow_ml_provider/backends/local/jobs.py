@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -97,11 +97,13 @@ class Job:
         python = self.plan["python"] or base["PYSPARK_PYTHON"]
         properties = self._write_properties(daemons) if self.classic else None
         runner = [run_python.__file__, str(program), *args]
-        command = self._classic(daemons, properties, runner) if properties else [with_libraries.PYTHON, *runner]
+        classic = self._classic(daemons, properties, runner) if properties else None
         env |= {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
         if self.plan["libraries"]:
-            command = self._installing(daemons, command, properties, cache)
-        self.root = self._spawn([python if part == with_libraries.PYTHON else part for part in command], env)
+            command = self._installing(daemons, classic or [None, *runner], properties, cache)
+        else:
+            command = classic or [python, *runner]
+        self.root = self._spawn(command, env)
 
     def finish(self, code: int) -> None:
         """Record what became of it, from its exit code; its secrets are gone before anyone is told that it ended."""
@@ -166,8 +168,11 @@ class Job:
         memory = self.plan["spark_conf"].get("spark.driver.memory", daemons.memory)
         return commands.classic_command(daemons.made_of, daemons.site, path, memory, self.properties, runner)
 
-    def _installing(self, daemons: Daemons, command: list[str], properties: Path | None, cache: Path) -> list[str]:
-        """The same command once the job's libraries are there."""
+    def _installing(self, daemons: Daemons, command: Sequence[str | None], properties: Path | None, cache: Path) -> list[str]:
+        """The same command once the job's libraries are there.
+
+        :param command: its program is None for the interpreter that has them.
+        """
         request = self.folder.path / "libraries.json"
         document = {
             "cache": str(cache),
@@ -176,7 +181,7 @@ class Job:
             "spark_home": str(daemons.made_of.spark_home),
             "of_cluster": daemons.plan["libraries"],
             "libraries": self.plan["libraries"],
-            "command": command,
+            "command": list(command),
             "properties": str(properties) if properties else None,
             "jars": self.properties.get("spark.jars", ""),
         }

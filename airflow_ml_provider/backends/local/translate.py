@@ -10,13 +10,15 @@ from typing import Any
 
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.mounts import connectors
+from airflow_ml_provider.core.mounts import FileReference, connectors
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Mount, PythonCode, PythonFile, memory_mib, merge
 from airflow_ml_provider.core.state import ClusterState, JobState
 from airflow_ml_provider.core.storage.base import local_path, split_source
 
 OWN_CLASSES = "mounts"
 """What stands for our own classes among the connectors."""
+FILE = "$file"
+"""In a plan's properties: the key of a reference to one of the cluster's secret files."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OURS = "the local backend sets it"
 _RESERVED_CONF: dict[str, str] = {
@@ -73,7 +75,7 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
         "workers": spec.workers,
         "worker_cores": spec.worker.cores or 1,
         "worker_memory": spec.worker.memory or "1g",
-        "spark_conf": dict(spec.spark_conf),
+        "spark_conf": {key: _setting(value) for key, value in spec.spark_conf.items()},
         "env": dict(spec.env),
         "idle_timeout": _seconds(spec.idle_timeout),
         "max_lifetime": _seconds(spec.max_lifetime),
@@ -155,6 +157,10 @@ def _folder(mount: Mount) -> dict[str, Any]:
     """How programs get a mount as a folder: the ``path`` to link to, or None for one that rclone shows."""
     path = local_path(split_source(mount.source)) if mount.scheme == "file" and not mount.read_only else None
     return {"name": mount.name, "read_only": mount.read_only, "path": path}
+
+
+def _setting(value: str) -> str | dict[str, str]:
+    return {FILE: str(value)} if isinstance(value, FileReference) else value
 
 
 def _of_session(key: str) -> bool:

@@ -1,7 +1,7 @@
 """Becomes the first process of a job once the job's libraries are there: ``python -m … REQUEST``.
 
-The request, a JSON file, holds the command, in which ``{python}`` stands for the interpreter that has them, and ``properties``, the
-file of a classic program's Spark properties. Under Spark Connect the session gets the jars, and workers of that interpreter.
+The request, a JSON file, holds the command, whose program is null for the interpreter that has them, and ``properties``, the file of a
+classic program's Spark properties. Under Spark Connect the session gets the jars, and workers of that interpreter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from airflow_ml_provider.backends.local.libraries import jars_of, joined, python
 from airflow_ml_provider.core.errors import ConfigurationError
 from airflow_ml_provider.runners import run_python
 
-PYTHON = "{python}"
 _PYTHON_OF_SESSION = "spark.sql.execution.pyspark.python"
 
 
@@ -39,8 +38,8 @@ def main(request: dict[str, Any]) -> None:
         conf = json.loads(env.get(run_python.SESSION_CONF_VARIABLE, "{}"))
         env[run_python.SESSION_CONF_VARIABLE] = json.dumps({**conf, _PYTHON_OF_SESSION: python})
         env[run_python.JARS_VARIABLE] = json.dumps(jars)
-    command = [python if part == PYTHON else part for part in request["command"]]
-    os.execve(command[0], command, env)  # noqa: S606 - the command is our own
+    program, *arguments = request["command"]
+    os.execve(program or python, [program or python, *arguments], env)  # noqa: S606 - the command is our own
 
 
 def _add_jars(properties: Path, before: str, jars: list[str]) -> None:

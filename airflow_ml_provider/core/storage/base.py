@@ -9,9 +9,16 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 
-FILES = "{files}"
-"""Stands in a Hadoop setting for the private folder on the cluster in which the files of :class:`Opened` lie."""
 _UNESCAPED = "/~!$&'()*+,;=:@"
+
+
+class FileReference(str):
+    """The value of a Hadoop setting that is the path of one of the files of :class:`Opened`: the file's name.
+
+    A backend knows the folder. The type tells it from a user's text, whatever that says.
+    """
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,7 +59,7 @@ class Opened:
     :param path: what fsspec calls the place, such as ``bucket/raw``.
     :param conf: Hadoop settings that anybody may see.
     :param secrets: Hadoop settings that nobody may see.
-    :param files: files by name that the settings lead to; as secret as ``secrets``. ``{files}`` in a setting is their folder.
+    :param files: files by name that the settings lead to; as secret as ``secrets``. A :class:`FileReference` in a setting leads to one.
     :param options: keyword arguments of the fsspec filesystem; some are secret.
     :param assumes_role: the fsspec filesystem takes a session that assumes the connection's AWS role, which its hook makes.
     """

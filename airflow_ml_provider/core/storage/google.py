@@ -5,7 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from airflow_ml_provider.core.storage.base import FILES, Credentials, Opened, join, link, split_source, takes_type, wrong_source
+from airflow_ml_provider.core.storage.base import (
+    Credentials,
+    FileReference,
+    Opened,
+    join,
+    link,
+    split_source,
+    takes_type,
+    wrong_source,
+)
 
 SCHEMES = ("gs", "gcs")
 COMMITTER = {
@@ -57,7 +66,7 @@ def _login(credentials: Credentials | None) -> tuple[dict[str, str], dict[str, s
 def _key_content(credentials: Credentials, content: Any) -> tuple[dict[str, str], dict[str, str], dict[str, Any]]:
     key = _document(credentials, "keyfile_dict", content)
     name = f"google-{credentials.conn_id}.json"
-    conf = {"fs.gs.auth.type": "SERVICE_ACCOUNT_JSON_KEYFILE", _KEY_FILE: f"{FILES}/{name}"}
+    conf = {"fs.gs.auth.type": "SERVICE_ACCOUNT_JSON_KEYFILE", _KEY_FILE: FileReference(name)}
     return conf, {name: json.dumps(key)}, {"token": key}
 
 
@@ -68,7 +77,7 @@ def _federation(credentials: Credentials, config: Any) -> tuple[dict[str, str], 
         return {**auth, _FEDERATION_FILE: config}, {}, {"token": config}
     document = _document(credentials, "credential_config_file", config)
     name = f"google-{credentials.conn_id}.json"
-    return {**auth, _FEDERATION_FILE: f"{FILES}/{name}"}, {name: json.dumps(document)}, {"token": document}
+    return {**auth, _FEDERATION_FILE: FileReference(name)}, {name: json.dumps(document)}, {"token": document}
 
 
 def _document(credentials: Credentials, name: str, content: Any) -> dict[str, Any]:

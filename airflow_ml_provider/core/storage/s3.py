@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_ml_provider.core.storage.base import FILES, Credentials, Opened, join, link, split_source, takes_type, wrong_source
+from airflow_ml_provider.core.storage.base import (
+    Credentials,
+    FileReference,
+    Opened,
+    join,
+    link,
+    split_source,
+    takes_type,
+    wrong_source,
+)
 
 SCHEMES = ("s3", "s3a", "s3n")
 _PROVIDERS = "org.apache.hadoop.fs.s3a"
@@ -172,7 +181,7 @@ def _web_identity(credentials: Credentials) -> Login:
         f"web_identity_token_file = {token_file}",
         f"role_session_name = {session}",
     )
-    conf = {"aws.credentials.provider": _PROFILE, "auth.profile.name": name, "auth.profile.file": f"{FILES}/{name}"}
+    conf = {"aws.credentials.provider": _PROFILE, "auth.profile.name": name, "auth.profile.file": FileReference(name)}
     return Login(conf, files={name: "\n".join(lines) + "\n"}, assumes_role=True)
 
 

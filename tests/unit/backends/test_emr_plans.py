@@ -13,7 +13,7 @@ from botocore.session import get_session
 from botocore.validate import ParamValidator
 
 from airflow_ml_provider.backends.aws import machines, releases, sessions, tags
-from airflow_ml_provider.backends.aws.jobs import STAGED_KEY, named, token_of
+from airflow_ml_provider.backends.aws.jobs import STAGED_KEY, folders, named, token_of
 from airflow_ml_provider.backends.emr import translate as emr
 from airflow_ml_provider.backends.emr.backend import EmrBackend
 from airflow_ml_provider.backends.emr_serverless import translate as serverless
@@ -21,7 +21,7 @@ from airflow_ml_provider.backends.emr_serverless.backend import EmrServerlessBac
 from airflow_ml_provider.core.errors import ServiceError, SpecError
 from airflow_ml_provider.core.libraries import Jar, Maven, PyPI, Requirements, Wheel
 from airflow_ml_provider.core.lowering import LOWERINGS, RUNNERS
-from airflow_ml_provider.core.mounts import Credentials, Mount, open_mount, with_mounts
+from airflow_ml_provider.core.mounts import Credentials, FileReference, Mount, open_mount, with_mounts
 from airflow_ml_provider.core.spec import (
     ClusterSpec,
     JobSpec,
@@ -35,6 +35,7 @@ from airflow_ml_provider.core.spec import (
     SparkJar,
     Sql,
 )
+from airflow_ml_provider.core.staging import Place, placed
 from airflow_ml_provider.core.state import ClusterState, JobState
 from airflow_ml_provider.runners import run_staged
 
@@ -178,6 +179,7 @@ def golden(service: str, name: str, document: Any) -> None:
 
 def judge(service: str, operation: str, payload: dict[str, Any]) -> None:
     """Botocore's own verdict on a payload."""
+    payload = placed(payload, folders(Place.parse("s3://bucket/cluster", "s3"), Place.parse("s3://bucket/cluster/job", "s3")))
     report = ParamValidator().validate(payload, MODELS[service].operation_model(operation).input_shape)
     assert not report.has_errors(), report.generate_report()
 
@@ -262,7 +264,7 @@ def test_secrets_of_mounts_are_in_no_plan_and_spark_hides_their_names() -> None:
         (Mount("a", "gs://bucket"), {}, r"got 'gs://bucket' as 'a': EMR brings no connector for it: takes s3:// and hdfs://"),
         (
             Mount("a", "s3://bucket"),
-            {"spark.hadoop.fs.s3a.bucket.bucket.auth.profile.file": "{files}/aws-x"},
+            {"spark.hadoop.fs.s3a.bucket.bucket.auth.profile.file": FileReference("aws-x")},
             r"got a connection that signs in with a file on the cluster's machines: leave out conn_id",
         ),
     ],
@@ -270,7 +272,7 @@ def test_secrets_of_mounts_are_in_no_plan_and_spark_hides_their_names() -> None:
 def test_mounts_that_cannot_be_opened_are_refused(mount: Any, conf: dict[str, str], message: str) -> None:
     for kind, native in KINDS:
         with pytest.raises(SpecError, match=message):
-            backend(kind).plan_cluster(ClusterSpec(mounts=(mount,), spark_conf=conf, native=native))
+            backend(kind).plan_cluster(ClusterSpec(mounts=(mount,), native=native).model_copy(update={"spark_conf": conf}))
 
 
 def test_mounts_ask_for_a_release_whose_connector_is_hadoops() -> None:
@@ -346,6 +348,52 @@ def test_a_job_may_not_set_what_its_runner_sets() -> None:
             plan_job(JobSpec(name="x", program=PythonCode(source="pass"), libraries=(Maven("a:b:1"),)))
     with pytest.raises(SpecError, match=r"JobSpec.timeout: got 7 days, 0:00:00: EMR Serverless takes less than 7 days"):
         serverless.plan_job(JobSpec(name="x", program=PythonCode(source="pass"), timeout=timedelta(days=7)))
+
+
+MARKERS = "out-{job}.csv {staged} {files}/aws-x {python} $staged"
+"""Text of a user that looks like an older version's place holders, and like a reference's key."""
+
+
+def marked(kind: Any, native: dict[str, Any]) -> dict[str, Any]:
+    """The payloads of a cluster and a job whose every text is :data:`MARKERS`, as the service gets them."""
+    texts = {"A": MARKERS, "$staged": MARKERS}
+    looks_like_one = {"Configurations": [{"$staged": ["run_staged.py"]}], "x": {"$job": []}, "y": {"$literal": [{"$job": []}]}}
+    cluster = ClusterSpec(spark_conf=texts, env=texts, tags={"a": MARKERS}, native={**native, **looks_like_one})
+    program = PythonFile(path="/jobs/a.py", args=(MARKERS,))
+    job = JobSpec(
+        name=MARKERS, program=program, spark_conf=texts, env=texts, native={"x": {"$staged": ["a"]}, "y": {"$job": MARKERS}}
+    )
+    found = backend(kind)
+    places = folders(Place.parse("s3://bucket/cluster", "s3"), Place.parse("s3://bucket/job", "s3"))
+    return {
+        "cluster": placed(json.loads(json.dumps(found.plan_cluster(cluster))), places),
+        "job": placed(json.loads(json.dumps(found.plan_job(job))), places),
+    }
+
+
+@pytest.mark.parametrize(("kind", "native"), KINDS)
+def test_a_users_text_is_never_replaced(kind: Any, native: dict[str, Any]) -> None:
+    plans = marked(kind, native)
+    sent = json.dumps(plans)
+    assert (
+        sent.count("s3://bucket/cluster/") == len(re.findall(r"s3://bucket/cluster/(run_staged.py|bootstrap_emr.sh)", sent)) > 0
+    )
+    assert plans["job"]["Staged"]["program"]["args"] == [MARKERS]
+    assert plans["job"]["Staged"]["env"] == {"A": MARKERS, "$staged": MARKERS}
+    assert plans["job"]["x"] == {"$staged": ["a"]}
+    assert plans["job"]["y"] == {"$job": MARKERS}
+    assert plans["cluster"]["x"] == {"$job": []}
+    assert plans["cluster"]["y"] == {"$literal": [{"$job": []}]}
+    assert {"$staged": ["run_staged.py"]} in plans["cluster"]["Configurations"]
+    assert f"A={MARKERS}" in json.dumps(plans["job"]) or f"A={MARKERS}" in str(plans["job"])
+
+
+def test_references_of_a_plan_are_resolved() -> None:
+    job = emr.plan_job(JobSpec(name="x", program=PythonCode(source="pass")))
+    submit = placed(job, {"$staged": "s3://c", "$job": "s3://c/j"})["HadoopJarStep"]["Args"]
+    assert submit[-2:] == ["s3://c/run_staged.py", "s3://c/j"]
+    jars = emr.plan_cluster(ClusterSpec(libraries=(Jar("/a.jar"), Jar("/b.jar"))))["Configurations"][0]["Properties"]
+    assert placed(jars, {"$staged": "s3://c"})["spark.jars"] == "s3://c/libraries/a.jar,s3://c/libraries/b.jar"
 
 
 def test_an_unknown_spark_version_passes_with_a_release_of_ones_own() -> None:

@@ -14,7 +14,7 @@ import pytest
 from airflow_ml_provider.backends.local import commands, translate
 from airflow_ml_provider.backends.local.commands import Installation, Site
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.core.mounts import open_mount, with_mounts
+from airflow_ml_provider.core.mounts import FileReference, open_mount, with_mounts
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Mount, Node, PythonCode, PythonFile
 from airflow_ml_provider.core.state import ClusterState, JobState
 
@@ -169,10 +169,19 @@ def test_folders_need_no_connector() -> None:
     ]
 
 
+def test_a_users_text_is_never_replaced() -> None:
+    text = "{files}/key.json {python} {staged} {job}"
+    plan = translate.plan_cluster(ClusterSpec(spark_conf={"spark.x": text, "spark.hadoop.fs.gs.key": "{files}/key.json"}))
+    common = commands.common_properties(json.loads(json.dumps(plan)), SITE, {"file:key.json": "hidden"})
+    assert (common["spark.x"], common["spark.hadoop.fs.gs.key"]) == (text, "{files}/key.json")
+
+
 def test_hadoops_secrets_are_in_its_own_file_and_never_shown() -> None:
     secrets = {"spark.hadoop.fs.s3a.secret.key": "hidden<&>", "file:key.json": "hidden", "spark.mine": "x"}
     plan = translate.plan_cluster(
-        MOUNTED.model_copy(update={"spark_conf": {"spark.redaction.regex": "mine", "spark.hadoop.fs.gs.key": "{files}/key.json"}})
+        MOUNTED.model_copy(
+            update={"spark_conf": {"spark.redaction.regex": "mine", "spark.hadoop.fs.gs.key": FileReference("key.json")}}
+        )
     )
     common = commands.common_properties(plan, SITE, secrets)
     assert "hidden" not in json.dumps(common)
