@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import (  # type: ignore[import-untyped]
-    BotoCoreError,
-    ClientError,
-    ConnectionClosedError,
-    HTTPClientError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
+from botocore.client import BaseClient  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
+from airflow_ml_provider.backends.aws.failures import FOREIGN, INSTALLATION, NO_CREDENTIALS_NOW, STALE_CREDENTIALS, meaning
 from airflow_ml_provider.core.errors import (
     AccessDenied,
     CapacityError,
@@ -29,12 +22,16 @@ from airflow_ml_provider.core.errors import (
     Unavailable,
 )
 
-_THROTTLED = re.compile(
-    r"Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|RequestTimeout|ServiceUnavailable|InternalServer|InternalFailure"
-    r"|InternalError|ConditionalRequestConflict"
+_PASSING = re.compile(
+    r"Throttl|TooManyRequests|RequestLimitExceeded|BandwidthLimitExceeded|SlowDown|RequestTimeout|PriorRequestNotComplete"
+    r"|ServiceUnavailable|InternalServer|InternalFailure|InternalError|ConditionalRequestConflict|OperationAborted"
+    r"|IDPCommunicationError"
 )
 _DENIED = re.compile(r"AccessDenied|UnauthorizedOperation|^403$|NotAuthorized")
-_WHO = re.compile(r"UnrecognizedClient|InvalidClientTokenId|SignatureDoesNotMatch|ExpiredToken|InvalidAccessKeyId|InvalidToken")
+_WHO = re.compile(
+    r"UnrecognizedClient|InvalidClientTokenId|SignatureDoesNotMatch|IncompleteSignature|ExpiredToken|TokenRefreshRequired"
+    r"|RequestExpired|RequestTimeTooSkewed|InvalidAccessKeyId|InvalidToken|InvalidIdentityToken|AuthFailure|MissingAuthenticationToken"
+)
 _ABSENT = re.compile(r"ResourceNotFound|NoSuchKey|NoSuchBucket|^404$")
 _FULL = re.compile(r"QuotaExceeded|LimitExceeded|InsufficientCapacity|InstanceLimit")
 _WRONG = re.compile(r"Validation|InvalidRequest|InvalidParameter|BadRequest|MalformedPolicy|InvalidArgument")
@@ -50,21 +47,28 @@ def translated() -> Iterator[None]:
     """AWS's errors as ours, each with the action that met it."""
     try:
         yield
+    except ProviderError:
+        raise
     except ClientError as error:
         raise _of_client(error) from error
-    except (NoCredentialsError, PartialCredentialsError, NoRegionError, ProfileNotFound) as error:
-        raise ConfigurationError(f"credentials_conn_id: {error}: set it in the connection of type aws") from error
-    except (HTTPClientError, ConnectionClosedError) as error:
-        raise Unavailable(f"AWS cannot be reached: {error}") from error
-    except BotoCoreError as error:
-        raise ServiceError(f"AWS: {error}") from error
+    except FOREIGN as error:
+        found = meaning(error)
+        raise found.kind(found.text.format(error)) from error
+    except RuntimeError as error:
+        if STALE_CREDENTIALS not in str(error):
+            raise
+        raise Unavailable(NO_CREDENTIALS_NOW.text.format(error)) from error
+    except AttributeError as error:
+        if not isinstance(error.obj, BaseClient):
+            raise
+        raise ConfigurationError(INSTALLATION.text.format(error)) from error
 
 
 def _of_client(error: ClientError) -> ProviderError:
     code, told = code_of(error), error.response.get("Error", {}).get("Message", "")
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     text = f"{error.operation_name}: {code}: {told}"
-    if _THROTTLED.search(code) or status >= 500 or status == 429:
+    if _PASSING.search(code) or status >= 500 or status == 429:
         return Unavailable(text)
     if _WHO.search(code):
         return AccessDenied(f"{text}. AWS does not accept the credentials: renew those of credentials_conn_id")
@@ -101,6 +105,8 @@ def iam_action(operation: str, service: str | None = None) -> str:
 
     :param service: whose call it is, as boto3 names it; without it both are named where two have the call.
     """
+    if operation.startswith("AssumeRole"):
+        return f"sts:{operation}"
     if operation in _OF_BOTH:
         services = [service] if service else list(_PREFIXES)
         return " or ".join(f"{_PREFIXES[name]}:{operation}" for name in services)
@@ -111,7 +117,26 @@ def iam_action(operation: str, service: str | None = None) -> str:
     return f"emr-serverless:{operation}"
 
 
-def surely_refused(error: ProviderError) -> bool:
-    """Whether the service has said no. After a timeout or an error of its own it may still have done what it was asked."""
+def surely_not_done(error: ProviderError) -> bool:
+    """Whether the service has not done what it was asked: it said no, or the call never left.
+
+    After a timeout, a broken connection or an error of its own it may have. This counts for a client that repeats no call.
+    """
     cause = error.__cause__
-    return isinstance(cause, ClientError) and int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)) < 500
+    if isinstance(cause, ClientError):
+        return int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)) < 500
+    return isinstance(cause, FOREIGN) and not meaning(cause).reached
+
+
+def member(answer: Mapping[str, Any], *names: str) -> Any:
+    """A value in a service's answer that its model requires.
+
+    :raises Unavailable: it is missing. What stands between may answer with a page of its own, which botocore reads as an answer
+        without members.
+    """
+    value: Any = answer
+    for name in names:
+        if not isinstance(value, Mapping) or name not in value:
+            raise Unavailable(f"AWS's answer is incomplete: it lacks {'.'.join(names)}")
+        value = value[name]
+    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from airflow_ml_provider.backends.aws.errors import surely_refused
+from airflow_ml_provider.backends.aws.errors import surely_not_done
 from airflow_ml_provider.backends.aws.storage import Store
 from airflow_ml_provider.core.errors import ProviderError
 from airflow_ml_provider.core.staging import Place
@@ -31,7 +31,7 @@ def once(store: Store, folder: Place, *, find: Callable[[], str | None], ask: Ca
         try:
             made = ask()
         except ProviderError as error:
-            if surely_refused(error):
+            if surely_not_done(error):
                 store.release(folder / "claim")
             raise
         store.write(folder / "id", made.encode())
