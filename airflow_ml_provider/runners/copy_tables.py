@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -35,12 +36,18 @@ def main() -> None:
 def read(spark: SparkSession, format: str, paths: list[str], options: dict[str, str]) -> DataFrame:  # noqa: A002
     """The rows, a column without a name called ``Prop_0`` and so on."""
     reader = spark.read.format(format).options(**options)
+    paths = [exact(path) for path in paths]
     if format == "json" and not _is_lines(spark, paths):
         reader = reader.option("multiLine", True)
     table = reader.load(paths)
     if format == "csv" and options.get("header") != "true":
         table = table.toDF(*(f"Prop_{number}" for number in range(len(table.columns))))
     return table
+
+
+def exact(path: str) -> str:
+    """The pattern that matches this path alone: Spark reads each path as a pattern of Hadoop's ``globStatus``."""
+    return re.sub(r"[\\*?\[\]{}]", r"\\\g<0>", path)
 
 
 def _is_lines(spark: SparkSession, paths: list[str]) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
+import posixpath
 import re
 import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from .errors import Missing
 from .utility import Utility
@@ -90,6 +90,7 @@ class FileSystem(Utility):
     def cp(self, from_: str, to: str, recurse: bool = False) -> bool:
         """Copy a file, or with ``recurse`` a folder."""
         source, target = self._on(from_, "cp"), self._on(to, "cp")
+        _refuse_overlap(source.uri, target.uri)
         if isinstance(source, _Folder) and isinstance(target, _Server):
             source = _Server(self._spark, source.uri)
         source.copy(target, recurse)
@@ -266,10 +267,34 @@ def _with_scheme(path: str) -> str:
     return path if re.match(r"[A-Za-z][\w+.-]*:", path) else f"dbfs:/{path.lstrip('/')}"
 
 
+def split_path(uri: str) -> tuple[str, str, str]:
+    """The scheme, the authority and the path of a storage path, as Hadoop's ``Path`` reads it.
+
+    A storage path looks like a URL but is none: ``#``, ``?`` and ``%`` are ordinary characters of a name.
+    """
+    scheme, _, rest = uri.partition(":")
+    if not rest.startswith("//"):
+        return scheme.lower(), "", rest
+    authority, slash, path = rest.removeprefix("//").partition("/")
+    return scheme.lower(), authority, slash + path
+
+
+def _normal(uri: str) -> tuple[str, str, str]:
+    scheme, authority, path = split_path(uri)
+    return scheme, authority, posixpath.normpath("/" + path.lstrip("/"))
+
+
+def _refuse_overlap(source: str, target: str) -> None:
+    """:class:`ValueError` for a copy of a file or folder onto itself or into itself: it would destroy what it reads."""
+    (*place, path), (*other, to) = _normal(source), _normal(target)
+    if place == other and (to == posixpath.dirname(path) or f"{to}/".startswith(f"{path.rstrip('/')}/")):
+        raise ValueError(f"dbutils.fs.cp: cannot copy {source} to {target}: the target is the source, or lies in it")
+
+
 def _is_in_a_mount(uri: str, command: str, spark: Any) -> None:
     """:class:`Missing` for a path of ``dbfs:`` that no mount holds: here there is no other DBFS."""
-    scheme, _, path = uri.partition(":")
-    parts = PurePosixPath(os.path.normpath("/" + path.lstrip("/"))).parts
+    scheme, _, path = _normal(uri)
+    parts = PurePosixPath(path).parts
     known = _mounts(spark)
     if scheme == "dbfs" and not (parts[1:2] == ("mnt",) and parts[2:3] and parts[2] in known):
         names = ", ".join(f"dbfs:/mnt/{name}" for name in sorted(known)) or "there are none"
@@ -277,15 +302,17 @@ def _is_in_a_mount(uri: str, command: str, spark: Any) -> None:
 
 
 def _local_path(uri: str, spark: Any) -> Path | None:
-    """The folder that a URI leads to on this machine."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    if parts.scheme != "dbfs":
+    """The folder that a path leads to on this machine."""
+    scheme, _, path = _normal(uri)
+    if scheme == "file" and not split_path(uri)[2].startswith("/"):
+        raise ValueError(f"dbutils.fs: {uri}: expected an absolute path, such as file:/tmp/name")
+    if scheme == "file":
+        return Path(path)
+    if scheme != "dbfs":
         return None
-    path = PurePosixPath(os.path.normpath("/" + parts.path.lstrip("/")))
-    source = _mounts(spark).get(path.parts[2], "")
-    return Path(unquote(urlsplit(source).path), *path.parts[3:]) if source.startswith("file:") else None
+    _, _, mount, *rest = PurePosixPath(path).parts
+    scheme, _, source = split_path(_mounts(spark).get(mount, ""))
+    return Path(unquote(source), *rest) if scheme == "file" else None  # what a mount leads to is a URI: its path is escaped
 
 
 def _mounts(spark: Any) -> dict[str, str]:
