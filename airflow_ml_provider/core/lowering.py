@@ -73,7 +73,7 @@ def _jar(program: SparkJar) -> Lowered:
 def _sql(program: Sql) -> Lowered:
     what, files = _text_or_file("Sql.text", program.text, program.file)
     asked = {**({"file": what} if files else {"text": what}), "parameters": program.parameters, "limit": program.limit}
-    return Lowered(_runner("run_sql", json.dumps(asked)), files)
+    return Lowered(_runner("run_sql", json.dumps(asked)), (*files, str(RUNNERS / "notebook" / "sql_statements.py")))
 
 
 def _scala(program: ScalaSource) -> Lowered:

@@ -5,9 +5,9 @@ Prints the last result's first rows as a table and hands them back: ``{"columns"
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,49 +15,20 @@ from typing import Any
 
 _WIDEST = 60
 _SHOWN = 100
-# In this order: what begins first hides what looks like another one in it.
-_TOKEN = re.compile(
-    r"""(?P<comment>--(?:\\\n|[^\n])*)
-    |(?P<open>/\*(?!\+))
-    |(?P<text>(?<![A-Za-z0-9_])[rR](?:'[^']*'|"[^"]*")|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:``|[^`])*`)
-    |(?P<end>;)
-    |(?P<other>.)""",
-    re.VERBOSE | re.DOTALL,
-)
-_EDGE = re.compile(r"/\*|\*/")
-_SCRIPT = re.compile(r"\s*BEGIN\b(?!\s*;)", re.IGNORECASE)
 
 
 def statements(text: str) -> list[str]:
-    """The statements of a text, without the comments around and in them. A script (``BEGIN … END``) is one to its end."""
-    found: list[str] = []
-    current, at = "", 0
-    while at < len(text):
-        if not current.strip() and _SCRIPT.match(text, at):
-            return [*found, text[at:].strip().removesuffix(";")]
-        token = _TOKEN.match(text, at)
-        assert token is not None
-        at = token.end()
-        if token["open"]:
-            current, at = f"{current} ", _after_comment(text, at)
-        elif token["end"]:
-            found.append(current.strip())
-            current = ""
-        elif not token["comment"]:
-            current += token[0]
-    return [statement for statement in (*found, current.strip()) if statement]
+    """The statements of a text, each with the comments in it."""
+    sys.path.insert(0, str(Path.cwd()))  # this module is among the job's files
+    return [statement.text for statement in importlib.import_module("sql_statements").split(text)]
 
 
-def _after_comment(text: str, at: int) -> int:
-    """Where a comment that began before ``at`` ends. They nest; a hint (``/*+``) never comes here."""
-    depth = 1
-    while depth:
-        edge = _EDGE.search(text, at)
-        if edge is None:
-            return len(text)
-        depth += 1 if edge[0] == "/*" else -1
-        at = edge.end()
-    return at
+def read(file: Path) -> str:
+    """The text of a file, with or without a byte order mark. :class:`SystemExit` when it is not in UTF-8."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SystemExit(f"{file.name}: expected UTF-8, got {error}: save the file as UTF-8") from None
 
 
 def run(text: str, parameters: dict[str, Any], limit: int) -> dict[str, Any] | None:
@@ -110,7 +81,7 @@ def _plain(value: Any) -> Any:
 
 
 def main(asked: dict[str, Any]) -> None:
-    text = asked["text"] if "text" in asked else Path(asked["file"]).read_text(encoding="utf-8")
+    text = asked["text"] if "text" in asked else read(Path(asked["file"]))
     result = run(text, asked["parameters"], asked["limit"])
     if result is not None:
         print(*table(result["columns"], result["rows"]), sep="\n")

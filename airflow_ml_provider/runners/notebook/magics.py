@@ -20,6 +20,7 @@ from .cells import run_target
 from .errors import Missing
 from .interpreters import NAMES
 from .outputs import bundle_of, table_bundle
+from .sql_statements import split
 
 if TYPE_CHECKING:
     from .session import Session
@@ -34,16 +35,14 @@ def run_sql(session: Session, text: str) -> None:
     """Statement by statement; the last one's result is shown, and is ``_sqldf``."""
     widgets = session.dbutils.widgets
     result = None
-    for statement, _ in sql.runnable(text):
-        if found := sql.widget(statement):
+    for written in split(text):
+        if found := sql.widget(written.text):
             getattr(widgets, found[0])(*found[1])
             continue
-        statement, names = next(sql.statements(sql.with_widgets(statement, widgets.getAll())))
-        result = (
-            session.spark.sql(statement, args={name: widgets.get(name) for name in names})
-            if names
-            else session.spark.sql(statement)
-        )
+        statement = sql.with_widgets(written.text, widgets.getAll())  # still one: Spark refuses what a widget's value adds to it
+        names = frozenset[str]().union(*(part.names for part in split(statement)))
+        args = {name: widgets.get(name) for name in sorted(names)}
+        result = session.spark.sql(statement, args=args) if args else session.spark.sql(statement)
     if result is not None:
         session.namespace["_sqldf"] = result
         if result.columns:

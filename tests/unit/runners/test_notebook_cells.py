@@ -17,6 +17,7 @@ from airflow_ml_provider.runners.notebook.cells import UnreadableNotebook, calls
 from airflow_ml_provider.runners.notebook.magics import python_of
 from airflow_ml_provider.runners.notebook.scala import parts
 from airflow_ml_provider.runners.notebook.session import with_parameters
+from airflow_ml_provider.runners.notebook.sql_statements import split
 
 SOURCE = """\
 # Databricks notebook source
@@ -100,8 +101,7 @@ def test_parameters_come_after_the_tagged_cell_or_first() -> None:
 
 def test_statements_are_parted_where_sql_parts_them() -> None:
     text = "SELECT ';' AS a, :day -- no; \n; /* ; */ SELECT cast('1' AS int)::string, \"x;y\";"
-    found = sql.runnable(text)
-    assert [names for _, names in found] == [{"day"}, set()]
+    assert [names for _, names in split(text)] == [{"day"}, set()]
     assert sql.widget("CREATE WIDGET TEXT day DEFAULT '7'") == ("text", ("day", "7"))
     assert sql.widget("-- gone\nREMOVE WIDGET day") == ("remove", ("day",))
     assert sql.with_widgets("${day} $day $days getArgument('day')", {"day": "7"}) == "7 7 $days '7'"

@@ -1,38 +1,26 @@
-"""How a text of SQL is taken apart, and a result put together."""
+"""What the SQL runner does around Spark."""
 
 from __future__ import annotations
 
 import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from airflow_ml_provider.runners.run_sql import _plain, statements, table
+from airflow_ml_provider.runners.run_sql import _plain, read, table
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("", []),
-        (" ; ;\n", []),
-        ("SELECT 1", ["SELECT 1"]),
-        ("SELECT 1; SELECT 2;", ["SELECT 1", "SELECT 2"]),
-        ("SELECT ';' ; SELECT \";\"", ["SELECT ';'", 'SELECT ";"']),
-        ("SELECT 'it''s; x'", ["SELECT 'it''s; x'"]),
-        (r"SELECT 'a\'; b'; SELECT 2", [r"SELECT 'a\'; b'", "SELECT 2"]),
-        (r"SELECT r'a\'; SELECT 2", [r"SELECT r'a\'", "SELECT 2"]),
-        ("SELECT `a;``b` FROM t; SELECT 2", ["SELECT `a;``b` FROM t", "SELECT 2"]),
-        ("-- one; 'two\nSELECT 1", ["SELECT 1"]),
-        ("SELECT 1 -- tail; \n + 1; SELECT 2", ["SELECT 1 \n + 1", "SELECT 2"]),
-        ("/* a; /* b; */ 'c */ SELECT 1", ["SELECT 1"]),
-        ("SELECT '/* no */', '-- no'", ["SELECT '/* no */', '-- no'"]),
-        ("SELECT /*+ BROADCAST(t) */ 1", ["SELECT /*+ BROADCAST(t) */ 1"]),
-        ("SELECT 1; BEGIN SELECT 2; SELECT 3; END;", ["SELECT 1", "BEGIN SELECT 2; SELECT 3; END"]),
-        ("/* never closed", []),
-    ],
-)
-def test_statements(text: str, found: list[str]) -> None:
-    assert statements(text) == found
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_file_with_or_without_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.sql").write_text("SELECT 'é'", encoding=encoding)
+    assert read(tmp_path / "a.sql") == "SELECT 'é'"
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("SELECT 'é'", encoding="latin-1")
+    with pytest.raises(SystemExit, match=r"a.sql: expected UTF-8, got .*0xe9.*: save the file as UTF-8"):
+        read(tmp_path / "a.sql")
 
 
 def test_values_that_json_has_not_come_as_text() -> None:
