@@ -31,6 +31,7 @@ else:
         )
 
 __all__ = [
+    "DEFAULT_RETRIES",
     "DEFERRABLE",
     "AirflowFailException",
     "AirflowNotFoundException",
@@ -42,6 +43,8 @@ __all__ = [
 
 DEFERRABLE: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
 """Airflow's default for ``deferrable``."""
+DEFAULT_RETRIES: int = conf.getint("core", "default_task_retries", fallback=0)
+"""Airflow's default for ``retries``."""
 
 
 def asset_or_time_schedule() -> Any:

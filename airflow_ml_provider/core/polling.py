@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from airflow_ml_provider.core.errors import ClusterFailed, JobFailed, ProviderError
+from airflow_ml_provider.core.errors import ClusterFailed, JobFailed, ProviderError, Unavailable
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus
 
 MAX_BACKOFF = 60.0
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,13 @@ def decide_job(handle: str, status: JobStatus) -> Decision:
     if status.state.ended:
         return Decision(done=True, error=JobFailed(_sentence("Job", handle, status.state, status.message)))
     return WAIT
+
+
+def status_of(statuses: Mapping[str, S], id_: str) -> S:
+    """The status of one id in a service's answer; :class:`Unavailable` when the answer lacks it."""
+    if id_ not in statuses:
+        raise Unavailable(f"the service's answer lacks {id_!r}")
+    return statuses[id_]
 
 
 def backoff(interval: float, faults: int) -> float:

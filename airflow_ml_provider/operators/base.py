@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay
 
 from airflow_ml_provider._compat import AirflowFailException
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError, Unavailable
@@ -15,7 +16,10 @@ from airflow_ml_provider.core.spec import Spec
 
 T = TypeVar("T")
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
-_INSIST = 6
+INSIST_FOR = 300.0
+"""Seconds for which a task repeats a call after passing faults."""
+BRIEFLY = 10.0
+"""The same for a task that is being killed: Airflow ends its process soon."""
 
 
 class _Unset:
@@ -72,13 +76,19 @@ def final_errors() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
-def insist(call: Callable[[], T], *, log: Any) -> T:
-    """Make a call that is safe to repeat, again after each passing fault, for some minutes at most."""
-    for fault in range(1, _INSIST):
-        try:
-            return call()
-        except Unavailable as error:
-            seconds = backoff(1.0, fault)
-            log.warning("The service is unavailable (%s): asking again in %.1f s", error, seconds)
-            time.sleep(seconds)
-    return call()
+def insist(call: Callable[[], T], *, log: Any, within: float = INSIST_FOR) -> T:
+    """Make a call that is safe to repeat, and repeat it after each passing fault.
+
+    :param within: seconds until the last repeat; 0 makes the call once.
+    :raises Unavailable: the last repeat met a passing fault too.
+    """
+
+    def pause(state: RetryCallState) -> float:
+        return min(backoff(1.0, state.attempt_number), max(within - (state.seconds_since_start or 0.0), 0.0))
+
+    def tell(state: RetryCallState) -> None:
+        fault = state.outcome.exception() if state.outcome else None
+        log.warning("The service is unavailable (%s): asking again in %.1f s", fault, state.upcoming_sleep)
+
+    retry = retry_if_exception_type(Unavailable)
+    return Retrying(retry=retry, stop=stop_after_delay(within), wait=pause, before_sleep=tell, reraise=True)(call)

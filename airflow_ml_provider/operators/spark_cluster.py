@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.bases.operator import BaseOperator
 
-from airflow_ml_provider.core.errors import ClusterFailed
+from airflow_ml_provider._compat import DEFAULT_RETRIES
+from airflow_ml_provider.core.errors import ClusterFailed, ProviderError, ServiceError
 from airflow_ml_provider.core.handle import Handle
-from airflow_ml_provider.core.polling import decide_cluster
+from airflow_ml_provider.core.polling import decide_cluster, status_of
 from airflow_ml_provider.core.spec import ClusterSpec, Mount, Node, Spec
-from airflow_ml_provider.core.state import ClusterState
+from airflow_ml_provider.core.state import ClusterState, ClusterStatus
 from airflow_ml_provider.hooks.spark_cluster import DEFAULT_CONN_ID, SparkClusterHook
-from airflow_ml_provider.operators.base import UNSET, check_constants, final_errors, insist, plain
+from airflow_ml_provider.operators.base import BRIEFLY, INSIST_FOR, UNSET, check_constants, final_errors, insist, plain
 from airflow_ml_provider.operators.context import cluster_name, cluster_tags, origin, run_key, work_of
 from airflow_ml_provider.operators.programs import with_files
 
@@ -32,6 +34,10 @@ SPEC_TAG = "spec"
 KEPT_TAG = "kept"
 """On a cluster that outlives its run on purpose: its ``idle_timeout`` ends it."""
 _GONE = (ClusterState.TERMINATED, ClusterState.TERMINATING)
+_MOST_NEW = 3
+"""How many clusters one attempt makes when each of them is gone at once."""
+_RETRIES = max(2, DEFAULT_RETRIES)
+_RETRY_DELAY = timedelta(seconds=30)
 
 
 class CreateSparkClusterOperator(BaseOperator):
@@ -41,7 +47,9 @@ class CreateSparkClusterOperator(BaseOperator):
     fields are those of :class:`~airflow_ml_provider.core.spec.ClusterSpec`, templated; others come from the connection's defaults.
 
     :param spark_conn_id: a connection of type ``spark_cluster``, which says where the cluster is made.
-    :raises ClusterFailed: the service answered at once that it cannot start it.
+    :param retries: as for any task, here 2 by default: every attempt finds the cluster of the one before.
+    :param retry_delay: as for any task, here 30 seconds by default.
+    :raises ClusterFailed: the service answered at once that it cannot start it, or each new cluster was gone at once.
     """
 
     template_fields: Sequence[str] = ("spark_conn_id", "spec")
@@ -66,9 +74,11 @@ class CreateSparkClusterOperator(BaseOperator):
         libraries: Sequence[Spec | Mapping[str, Any]] = UNSET,
         mounts: Sequence[Mount | Mapping[str, Any] | str] = UNSET,
         native: Mapping[str, Any] = UNSET,
+        retries: int = _RETRIES,
+        retry_delay: timedelta | float = _RETRY_DELAY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(retries=retries, retry_delay=retry_delay, **kwargs)
         fields = {
             "name": name,
             "driver": driver,
@@ -114,7 +124,7 @@ class CreateSparkClusterOperator(BaseOperator):
         self._killed = True
         if self._asked:
             backend, cluster = self._asked
-            backend.terminate(cluster)
+            insist(partial(backend.terminate, cluster), log=self.log, within=BRIEFLY)
 
     def _spec(self, hook: SparkClusterHook, context: Context) -> ClusterSpec:
         fields = {**self.spec, "tags": {**self.spec.get("tags", {}), **cluster_tags(context)}}
@@ -136,37 +146,60 @@ class CreateSparkClusterOperator(BaseOperator):
         return None
 
     def _ask(self, backend: Backend, plan: Plan, secrets: Mapping[str, str], work: Work) -> str:
-        """The cluster of this piece of work: the first generation that has not ended, made if need be."""
+        """The cluster of this piece of work: the first generation that has not ended, made if need be.
+
+        Generations of earlier attempts have run, or an earlier try of this task ended each of them.
+        """
+        never_ran = 0
         for generation in count():
             cluster = insist(partial(backend.create, plan, token=work.token(generation), secrets=secrets), log=self.log)
             self._asked = backend, cluster
             if self._killed:
-                backend.terminate(cluster)
+                insist(partial(backend.terminate, cluster), log=self.log, within=BRIEFLY)
                 raise ClusterFailed(f"cluster {cluster} was terminated: its task was killed")
-            state = self._describe(backend, cluster).state
-            if state in _GONE or (state is ClusterState.FAILED and generation < work.prior_tries):
-                self.log.info("Cluster %s of an earlier attempt is %s: asking for another one", cluster, state)
-                continue
-            return cluster
+            status = self._describe(backend, cluster)
+            if not (status.state in _GONE or (status.state is ClusterState.FAILED and generation < work.prior_tries)):
+                return cluster
+            never_ran += status.started_at is None
+            if never_ran >= _MOST_NEW + work.prior_tries:
+                raise ClusterFailed(
+                    f"{never_ran} clusters were gone before they ran; the last one, {cluster}, is {status.state}"
+                    f"{': ' * bool(status.message)}{status.message}. Look at the service for what ends them"
+                )
+            self.log.info("Cluster %s of an earlier attempt is %s: asking for another one", cluster, status.state)
         raise AssertionError("count() has no end")
 
-    def _describe(self, backend: Backend, cluster: str) -> Any:
-        return insist(partial(backend.describe, [cluster]), log=self.log)[cluster]
+    def _describe(self, backend: Backend, cluster: str) -> ClusterStatus:
+        return insist(lambda: status_of(backend.describe([cluster]), cluster), log=self.log)
 
 
 class TerminateSparkClusterOperator(BaseOperator):
     """Ask for a cluster's end. Safe to repeat, and fine when it has ended. Use it as the teardown task.
 
+    It then asks for the end of the run's other clusters that the same setup tasks made, such as those from before a Clear.
+
     :param cluster: the handle; nothing happens when there is none. Templated.
     :param mlflow_conn_id: with it, the MLflow run of the DAG run is ended too.
     :param experiment: the experiment of that run, by default the DAG's id. Templated.
+    :param retries: as for any task, here 2 by default.
+    :param retry_delay: as for any task, here 30 seconds by default.
+    :raises ServiceError: clusters could not be asked to end; the message names each of them.
     """
 
     template_fields: Sequence[str] = ("cluster", "experiment")
     ui_color = "#f4e3c1"
 
-    def __init__(self, *, cluster: Any, mlflow_conn_id: str | None = None, experiment: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        cluster: Any,
+        mlflow_conn_id: str | None = None,
+        experiment: str | None = None,
+        retries: int = _RETRIES,
+        retry_delay: timedelta | float = _RETRY_DELAY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(retries=retries, retry_delay=retry_delay, **kwargs)
         self.cluster = getattr(cluster, "handle", cluster)
         self.mlflow_conn_id = mlflow_conn_id
         self.experiment = experiment
@@ -177,17 +210,21 @@ class TerminateSparkClusterOperator(BaseOperator):
                 with final_errors():
                     handle = Handle.parse(self.cluster)
                     backend = SparkClusterHook.for_handle(handle).backend
-                for cluster in dict.fromkeys((handle.cluster, *self._siblings(context, backend))):
-                    insist(partial(backend.terminate, cluster), log=self.log)
-                    self.log.info("Asked for the end of %s", Handle(handle.backend, handle.conn_id, cluster))
+                # The siblings are listed once the known cluster was asked to end: that needs no permission to list.
+                terminate_all(backend, chain([handle.cluster], self._siblings(context, backend, handle)), log=self.log)
         finally:
             if self.mlflow_conn_id:
                 self._end_tracking(self.mlflow_conn_id, context)
 
-    def _siblings(self, context: Context, backend: Backend) -> list[str]:
-        """Every live cluster of this run that the setup tasks of this teardown made, those from before a Clear too."""
+    def _siblings(self, context: Context, backend: Backend, known: Handle) -> Iterator[str]:
+        """The other live clusters of this run that the setup tasks of this teardown made."""
         setups = [task.task_id for task in self.get_direct_relatives(upstream=True) if task.is_setup]
-        return [found for setup in setups for found in owned(backend, {**origin(context), "task_id": setup}, log=self.log)]
+        try:
+            live = [found for setup in setups for found in owned(backend, {**origin(context), "task_id": setup}, log=self.log)]
+        except ProviderError as error:
+            self.log.warning("The run's other clusters cannot be listed, and are left to the janitor: %s", error)
+            return
+        yield from (cluster for cluster in live if cluster != known.cluster)
 
     def _end_tracking(self, mlflow_conn_id: str, context: Context) -> None:
         from airflow_ml_provider.hooks.mlflow import MLflowHook
@@ -210,6 +247,26 @@ def owned(backend: Backend, tags: Mapping[str, str], *, log: Any) -> Iterator[st
     for found in insist(lambda: list(backend.owned()), log=log):
         if tags.items() <= found.tags.items() and not found.state.ended:
             yield found.id
+
+
+def terminate_all(backend: Backend, clusters: Iterable[str], *, log: Any, within: float = INSIST_FOR) -> None:
+    """Ask for the end of each cluster, and go on after a fault.
+
+    :param within: seconds for which passing faults of all of them together are waited out.
+    :raises ServiceError: names the clusters that could not be asked to end, and why.
+    """
+    end, faults = time.monotonic() + within, {}
+    for cluster in clusters:
+        try:
+            insist(partial(backend.terminate, cluster), log=log, within=max(end - time.monotonic(), 0.0))
+        except Exception as error:  # noqa: BLE001 - whatever went wrong with one, the others must end
+            log.warning("Cluster %s could not be asked to end: %s", cluster, error)
+            faults[cluster] = error
+        else:
+            log.info("Asked for the end of cluster %s", cluster)
+    if faults:
+        each = "\n".join(f"{cluster}: {error}" for cluster, error in faults.items())
+        raise ServiceError(f"{len(faults)} clusters could not be asked to end:\n{each}") from next(iter(faults.values()))
 
 
 def _digest(spec: ClusterSpec) -> str:
