@@ -111,6 +111,15 @@ class MakesPages(Protocol):
         ...
 
 
+@runtime_checkable
+class LeavesRemains(Protocol):
+    """A backend whose service keeps something of a cluster that has ended, until somebody deletes it."""
+
+    def remains(self) -> Iterator[str]:
+        """The ids of ended clusters that the service keeps and that nobody needs any more: :meth:`Backend.terminate` deletes one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a cluster's Spark Connect server answers, over TLS.
