@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_ml_provider.adf.datasets import is_legacy, kind_of
+from airflow_ml_provider.adf.datasets import is_legacy, kind_of, schema_columns
 from airflow_ml_provider.adf.graph import Reference, Resource
 from airflow_ml_provider.adf.reading import pick, read_reference
 from airflow_ml_provider.adf.services import conn_id_of
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.operators.adf.calls import Call
+from airflow_ml_provider.operators.adf.identifiers import parts_of
 
 _CONTAINERS = ("container", "fileSystem", "bucketName")
 __all__ = ["Store", "conn_id_of", "dataset_of", "dataset_place", "location"]
@@ -23,12 +24,14 @@ class Store:
 
     :param kind: the dataset's type in lower case, such as ``parquet`` or ``azuresqltable``.
     :param properties: its type properties, with their values.
+    :param columns: that its schema names.
     """
 
     name: str
     kind: str
     conn_id: str
     properties: Mapping[str, Any]
+    columns: tuple[str, ...] = ()
 
     @property
     def is_file(self) -> bool:
@@ -60,10 +63,13 @@ class Store:
         return f"mount://{self.conn_id}/{path}".rstrip("/")
 
     @property
-    def table(self) -> str:
-        """The table's name, with its schema; empty where the dataset names none."""
+    def table_parts(self) -> tuple[str, ...]:
+        """The table's name after its schema's, as they are; nothing where the dataset names none."""
         parts = [pick(self.properties, key) for key in ("schema", "table")]
-        return ".".join(str(part) for part in parts if part) or str(pick(self.properties, "tableName") or "")
+        if pick(self.properties, "table"):
+            return tuple(str(part) for part in parts if part)
+        name = pick(self.properties, "tableName")
+        return tuple(parts_of(str(name))) if name else ()
 
 
 def location(raw: Any) -> str:
@@ -85,7 +91,9 @@ def dataset_place(call: Call, reference: Reference | Mapping[str, Any] | None) -
         raise SpecError(f"dataset {dataset.name!r}: linkedServiceName: is required")
     properties = view.resolve_in(dataset.type_properties, _arguments(call, found, dataset))
     kind = kind_of(dataset.type, dataset.type_properties)
-    return Store(dataset.name, kind, conn_id_of(service.name), _modern(dataset.type, properties))
+    return Store(
+        dataset.name, kind, conn_id_of(service.name), _modern(dataset.type, properties), schema_columns(dataset.properties)
+    )
 
 
 def dataset_of(call: Call, reference: Reference | None) -> Resource:
