@@ -19,8 +19,9 @@ from . import sql
 from .cells import run_target
 from .errors import Missing
 from .interpreters import NAMES
-from .outputs import bundle_of, table_bundle
+from .outputs import bundle_of
 from .sql_statements import split
+from .tables import table_bundle
 
 if TYPE_CHECKING:
     from .session import Session
@@ -73,7 +74,7 @@ def run_files(session: Session, text: str) -> None:
     result = getattr(session.dbutils.fs, command)(*arguments, **({"recurse": True} if recurse else {}))
     if isinstance(result, list):
         columns = list(result[0]._fields) if result else ["path"]
-        session.recorder.data(table_bundle(columns, [[str(value) for value in row] for row in result], session.recorder))
+        session.recorder.data(table_bundle(columns, [[str(value) for value in row] for row in result], session.recorder.redactor))
     elif result is not None:
         print(result)
 
