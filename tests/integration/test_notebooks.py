@@ -18,6 +18,7 @@ from tests.mounts.clusters import MountedCluster, credentials, mounted_cluster
 from tests.servers.seaweedfs import S3Server
 
 CANARY = "kanarie-77d1-Xylofoon"
+HOSTILE = "it's \\' OR 1=1 -- \\"
 HEAD = "# Databricks notebook source\n"
 CELL = "\n# COMMAND ----------\n"
 MAGIC = "# MAGIC "
@@ -39,6 +40,16 @@ CONSTRUCTS: dict[str, tuple[str, dict[str, Any], Any]] = {
         ),
         {},
         "3",
+    ),
+    "values of widgets stay in their quotes in SQL": (
+        (
+            f"{MAGIC}%sql SELECT getArgument('bad') AS a, '${{bad}}' AS b, :bad AS c{CELL}found = list(_sqldf.first())\n"
+            'spark.conf.set("spark.sql.parser.escapedStringLiterals", "true")\n'
+            f"{CELL}{MAGIC}%sql SELECT getArgument('bad') AS a\n{CELL}import json\n"
+            "dbutils.notebook.exit(json.dumps([*found, _sqldf.first()[0], dbutils.widgets.get('none'), dbutils.widgets.get('many')]))"
+        ),
+        {"bad": HOSTILE, "none": None, "many": [True, {"a": "b"}]},
+        json.dumps([HOSTILE] * 4 + ["null", '[true, {"a": "b"}]']),
     ),
     "run shares names and sets widgets": (
         f'{MAGIC}%run ./lib/setup $catalog="main"{CELL}dbutils.notebook.exit(where())',
@@ -96,6 +107,7 @@ CONSTRUCTS: dict[str, tuple[str, dict[str, Any], Any]] = {
     "display in every form": (
         (
             'import pandas as pd\nimport matplotlib.pyplot as plt\ndisplay(spark.createDataFrame([(1, "<b>")], "a int, b string"))\n'
+            "display(spark.sql(\"SELECT repeat('x', 5000) AS a, X'0102' AS a, array(1) AS b\"))\n"
             'display(pd.DataFrame({"a": [1]}))\ndisplayHTML("<h1>big</h1>")\nplt.plot([1, 2])\n1 + 1'
             f"{CELL}{MAGIC}%md\n{MAGIC}# A **title**\n{CELL}{MAGIC}%python\n{MAGIC}dbutils.notebook.exit('shown')"
         ),
@@ -180,6 +192,10 @@ FAILURES = {
     "no such secret": ('dbutils.secrets.get("a", "b")', ["no secret is named 'a/b'", "variable:"]),
     "no SparkContext": ("sc.parallelize([1])", ['declare the notebook with api="classic"']),
     "a SparkContext by another name": ("spark.sparkContext.parallelize([1])", ['declare the notebook with api="classic"']),
+    "a master under Spark Connect": (
+        'from pyspark.sql import SparkSession\nSparkSession.builder.master("local[2]").getOrCreate()',
+        ['remove .master(…), or declare the notebook with api="classic"'],
+    ),
     "a place in no mount": ('dbutils.fs.put("/tmp/x", "y")', ["dbfs:/tmp/x is in no mount", "(dbfs:/mnt/lake)", "file:/tmp/"]),
     "a mount made in a notebook": ('dbutils.fs.mount("wasbs://a@b", "/mnt/x")', ["SparkCluster(mounts=[…])"]),
     "a magic that is not there": (f"{MAGIC}%tensorboard --logdir x", ["%tensorboard: no such magic"]),
@@ -252,6 +268,7 @@ def test_constructs_of_public_notebooks(
     assert found == {name: expected for name, (_, _, expected) in CONSTRUCTS.items()}
     assert ended["task values"].result["task_values"] == {"rows": [1, 2]}
     shown = started["display in every form"].kept()[".html"]
+    assert f"<td>{'x' * 1000}…</td><td>bytearray(b" in shown
     assert (
         "<td>&lt;b&gt;</td>" in shown and "data:image/png" in shown and "<h1>A <b>title</b></h1>" in shown and "srcdoc" in shown
     )

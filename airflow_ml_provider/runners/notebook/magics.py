@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import sql
+from .arguments import has_widgets, with_widgets
 from .cells import run_target
 from .errors import Missing
 from .interpreters import NAMES
@@ -40,9 +41,11 @@ def run_sql(session: Session, text: str) -> None:
         if found := sql.widget(written.text):
             getattr(widgets, found[0])(*found[1])
             continue
-        statement = sql.with_widgets(written.text, widgets.getAll())  # still one: Spark refuses what a widget's value adds to it
-        names = frozenset[str]().union(*(part.names for part in split(statement)))
-        args = {name: widgets.get(name) for name in sorted(names)}
+        statement = written.text
+        if has_widgets(statement):  # still one statement: Spark refuses what a widget's value adds to it
+            escapes = session.spark.conf.get("spark.sql.parser.escapedStringLiterals", "false") != "true"
+            statement = with_widgets(statement, widgets.getAll(), backslash_escapes=escapes)
+        args = {name: widgets.get(name) for name in sorted(written.names)}
         result = session.spark.sql(statement, args=args) if args else session.spark.sql(statement)
     if result is not None:
         session.namespace["_sqldf"] = result

@@ -28,14 +28,13 @@ def is_spark_table(value: Any) -> bool:
 
 def spark_table(table: Any, redactor: Redactor) -> Table:
     """The first rows and columns of a DataFrame. Spark itself cuts long texts: they do not reach the driver."""
-    from pyspark.sql import functions
-
     columns = list(table.columns)
     shown = range(min(len(columns), COLUMNS))
     names = [f"c{at}" for at in range(len(columns))]  # a DataFrame may have two columns of one name
     types = [field.dataType.typeName() for field in table.schema.fields]
-    chosen = [functions.substring(names[at], 1, CELL + 1) if types[at] in ("string", "binary") else names[at] for at in shown]
-    rows = table.limit(ROWS + 1).toDF(*names).select(*chosen).collect()
+    head = table.limit(ROWS + 1).toDF(*names)
+    chosen = [head[names[at]].substr(1, CELL + 1) if types[at] in ("string", "binary") else head[names[at]] for at in shown]
+    rows = head.select(*chosen).collect()
     return table_bundle(columns, [["null" if value is None else str(value) for value in row] for row in rows], redactor)
 
 
