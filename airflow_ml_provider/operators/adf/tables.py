@@ -10,7 +10,7 @@ from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
 from airflow_ml_provider.operators.adf.identifiers import parts_of, quoted
-from airflow_ml_provider.operators.adf.places import Store, conn_id_of, dataset_place
+from airflow_ml_provider.operators.adf.places import Store, dataset_place, service_of
 from airflow_ml_provider.operators.adf.plain import plain
 from airflow_ml_provider.operators.adf.row_columns import Row
 from airflow_ml_provider.operators.adf.rows import of_files, of_query
@@ -61,7 +61,7 @@ def rows_of(call: Call, place: Store, source: Mapping[str, Any]) -> Iterator[Row
 
 def script(call: Call) -> Any:
     """Every script in turn; the rows of each query are a result set."""
-    hook = hook_of(_service(call))
+    hook = hook_of(service_of(call))
     results: list[Any] = []
     for one in call("scripts", []):
         text, kind = str(pick(one, "text") or ""), str(pick(one, "type") or "Query")
@@ -82,7 +82,7 @@ def _input(call: Call, parameter: Mapping[str, Any]) -> Any:
 
 
 def stored_procedure(call: Call) -> Any:
-    hook = hook_of(_service(call))
+    hook = hook_of(service_of(call))
     text, values = _procedure(hook, str(call.required("storedProcedureName")), call("storedProcedureParameters", {}))
     hook.run(text, parameters=values or None, autocommit=True)
     return {}
@@ -125,10 +125,3 @@ def hook_of(conn_id: str) -> Any:
     if not hasattr(hook, "insert_rows"):
         raise ConfigurationError(f"connection {conn_id!r}: got a {type(hook).__name__}: takes a connection to a database")
     return hook
-
-
-def _service(call: Call) -> str:
-    service = call.activity.linked_service
-    if service is None:
-        raise SpecError(f"activity {call.activity.name!r}: linkedServiceName: is required")
-    return conn_id_of(service.name)
