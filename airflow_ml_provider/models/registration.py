@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_provider.core.errors import NotFound, SpecError
@@ -21,11 +19,11 @@ class Candidate:
     """A trained model as its job reported it.
 
     :param run_id: the MLflow run that logged it.
-    :param metrics: by name, as the job reported them: not only numbers.
+    :param metrics: by name.
     """
 
     run_id: str
-    metrics: Mapping[str, Any]
+    metrics: Mapping[str, float]
 
     @classmethod
     def parse(cls, value: Any) -> Candidate:
@@ -38,25 +36,19 @@ class Candidate:
 
 
 def best_candidate(candidates: Iterable[Candidate], metric: str | None, *, greater_is_better: bool = True) -> Candidate:
-    """Return the candidate with the best metric, the first of equals.
-
-    NaN and None lose against every number. Infinities are numbers.
-
-    :raises SpecError: a candidate has no such metric, or it is no number, such as text or a truth; or no candidate has a number.
-    """
+    """The candidate with the best metric, the first of equals; :class:`SpecError` when one has no such metric."""
     found = list(candidates)
     if not found:
         raise SpecError("candidates: got none: takes at least one")
-    if len(found) == 1 and (not metric or metric not in found[0].metrics):
+    if len(found) == 1:
         return found[0]
     if not metric:
         raise SpecError(f"metric: is required to choose from {len(found)} candidates")
-    numbers = [(value, one) for one in found if (value := _metric(one, metric)) is not None]
-    if not numbers:
-        runs = ", ".join(f"{one.run_id} ({one.metrics[metric]})" for one in found)
-        raise SpecError(f"metric: no candidate has a number for {metric!r}: {runs}")
+    for one in found:
+        if metric not in one.metrics:
+            raise SpecError(f"metric: run {one.run_id} reported no {metric!r}: it has {_names(one.metrics)}")
     sign = 1 if greater_is_better else -1
-    return max(numbers, key=lambda pair: sign * pair[0])[1]
+    return max(found, key=lambda one: sign * one.metrics[metric])
 
 
 def register(client: MlflowClient, name: str, run_id: str, tags: Mapping[str, str] | None = None) -> ModelVersion:
@@ -100,18 +92,5 @@ def _versions(client: MlflowClient, name: str, run_id: str) -> list[ModelVersion
     return sorted(found, key=lambda version: int(version.version))
 
 
-def _metric(candidate: Candidate, metric: str) -> float | None:
-    """The candidate's metric as a number; None for None and NaN."""
-    if metric not in candidate.metrics:
-        raise SpecError(f"metric: run {candidate.run_id} reported no {metric!r}: it has {_names(candidate.metrics)}")
-    value = candidate.metrics[metric]
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, Real):
-        got = f"got {value!r} of type {type(value).__name__}"
-        raise SpecError(f"metric: run {candidate.run_id} reported {metric!r}: {got}: expected a number, NaN or None")
-    return None if math.isnan(value) else float(value)
-
-
-def _names(metrics: Mapping[str, Any]) -> str:
+def _names(metrics: Mapping[str, float]) -> str:
     return ", ".join(sorted(metrics)) or "none"

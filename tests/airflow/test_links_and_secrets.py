@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk import DAG
 from conftest import CANARY
 
-from airflow_ml_provider.backends.memory import Cluster, MemoryBackend
+from airflow_ml_provider.backends.memory import Cluster, MemoryService
 from airflow_ml_provider.cluster import SparkCluster
 from airflow_ml_provider.links.spark import SparkUILink
 
@@ -18,8 +18,8 @@ from airflow_ml_provider.links.spark import SparkUILink
 @pytest.fixture
 def ui(monkeypatch):
     """A memory service whose clusters have a Spark UI."""
-    look = MemoryBackend._look
-    monkeypatch.setattr(MemoryBackend, "_look", lambda self, id_: replace(look(self, id_), ui_url=f"http://localhost:4040/{id_}"))
+    look = MemoryService.look
+    monkeypatch.setattr(MemoryService, "look", lambda self, id_: replace(look(self, id_), ui_url=f"http://localhost:4040/{id_}"))
 
 
 def test_the_spark_ui_is_a_link_while_the_job_runs_and_after(run, service, program, deferrable, ui):

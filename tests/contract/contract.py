@@ -18,6 +18,8 @@ from tests.contract.fields import FEATURES, cases, check_field
 from tests.contract.rigs import RIGS, Rig, until_ended, until_state
 
 CANARY = "canary-7d1f-never-shown"
+LASTING: dict[str, Any] = {"idle_timeout": None, "max_lifetime": None}
+"""A cluster that does not end by itself: the seconds of some fakes are short."""
 
 
 def token() -> str:
@@ -38,7 +40,7 @@ class BackendContract:
     @pytest.fixture(scope="class")
     @classmethod
     def cluster(cls, rig: Rig) -> Any:
-        made = cls.make(rig, name="contract", tags={"dag_id": "contract"})
+        made = cls.make(rig, name="contract", tags={"dag_id": "contract"}, **LASTING)
         assert until_state(rig.backend, made, ["RUNNING", "FAILED"], rig.patience).state is ClusterState.RUNNING
         yield made
         rig.backend.terminate(made)
@@ -46,7 +48,7 @@ class BackendContract:
 
     @pytest.fixture
     def own_cluster(self, rig: Rig) -> Any:
-        made = self.make(rig)
+        made = self.make(rig, **LASTING)
         assert until_state(rig.backend, made, ["RUNNING", "FAILED"], rig.patience).state is ClusterState.RUNNING
         yield made
         rig.backend.terminate(made)

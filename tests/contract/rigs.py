@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,9 @@ from airflow_ml_provider.backends.local.backend import LocalBackend
 from airflow_ml_provider.backends.memory import MemoryBackend
 from airflow_ml_provider.core.backend import Backend
 from airflow_ml_provider.core.spec import JobSpec, PythonCode
-from tests.fakes.emr import BUCKET, ROLE, Services, client, serving
+from tests.fakes import emr_faults, memory
+from tests.fakes.emr import BUCKET, ROLE, Services, clients, serving
+from tests.fakes.faults import Fault, Faults
 
 
 class Rig(Protocol):
@@ -52,7 +54,40 @@ class Rig(Protocol):
         ...
 
 
-class MemoryRig(Rig):
+class FaultyRig(Rig, Protocol):
+    """A backend of a service that fails when it is told to.
+
+    :param calls: by the backend's method, the service's call at the heart of it.
+    """
+
+    faults: Faults
+    calls: Mapping[str, str]
+
+    def clusters_made(self) -> int:
+        """How many clusters the service has ever made."""
+        ...
+
+    def jobs_made(self, cluster: str) -> int:
+        """How many jobs it has ever made on a cluster."""
+        ...
+
+    def arm(self, fault: Fault | None, call: str = "", *, looks: int = 3, forget: bool = True) -> None:
+        """Have the next call of a method meet this fault, and no other; None for none.
+
+        :param forget: count anew which faults were met.
+        """
+        self.faults.clear()
+        if forget:
+            self.faults.met.clear()
+        if fault:
+            self.faults.add(fault, self.calls[call], looks=looks)
+
+    def has_met(self, fault: Fault) -> bool:
+        """Whether a call has met the fault."""
+        return fault is Fault.REFUSED or any(met is fault for met, _ in self.faults.met)
+
+
+class MemoryRig(FaultyRig):
     """The service in a dict: ``native`` scripts what happens."""
 
     patience = 5.0
@@ -60,7 +95,15 @@ class MemoryRig(Rig):
     native_of_job: ClassVar[dict[str, Any]] = {"result": 7}
 
     def __init__(self, folder: Path) -> None:
-        self.backend: Backend = MemoryBackend(f"contract-{folder}")
+        self.backend = MemoryBackend(f"contract-{folder}")
+        self.service, self.faults, self.calls = self.backend.service, Faults(), memory.CALLS
+        self.service.wire = memory.FaultyWire(self.service, self.faults)
+
+    def clusters_made(self) -> int:
+        return len(self.service.clusters)
+
+    def jobs_made(self, cluster: str) -> int:
+        return len(self.service.clusters[cluster].jobs)
 
     def succeeds(self, result: Any = None, *, lines: Sequence[str] = ()) -> JobSpec:
         return _job("pass", native={"result": result, "log": list(lines)})
@@ -107,8 +150,10 @@ def emr_services() -> Services:
     return stack.enter_context(serving(Services()))
 
 
-class EmrRig(LocalRig):
+class EmrRig(LocalRig, FaultyRig):
     """EMR's fake: programs really run, as its steps."""
+
+    id_begins: ClassVar[str] = "j-"
 
     smallest: ClassVar[dict[str, Any]] = {"driver": {"cores": 2, "memory": "1g"}}
     native = {"CustomAmiId": "ami-0123"}
@@ -116,14 +161,29 @@ class EmrRig(LocalRig):
     kind: ClassVar[Any] = EmrBackend
 
     def __init__(self, folder: Path) -> None:
-        endpoint = emr_services().endpoint
-        self.backend = self.kind(lambda service: client(endpoint, service), f"s3://{BUCKET}/contract")
+        self.services = emr_services()
+        self.faults, self.calls = self.services.faults, emr_faults.CALLS[self.kind.name]
+        self.patient, self.impatient = (
+            self.kind(clients(self.services, read_timeout=seconds), f"s3://{BUCKET}/contract") for seconds in (60, 1)
+        )
+        self.backend = self.patient
+
+    def clusters_made(self) -> int:
+        return sum(id_.startswith(self.id_begins) for id_ in self.services.clusters)
+
+    def jobs_made(self, cluster: str) -> int:
+        return len(self.services.clusters[cluster].jobs)
+
+    def arm(self, fault: Fault | None, call: str = "", *, looks: int = 3, forget: bool = True) -> None:
+        super().arm(fault, call, looks=looks, forget=forget)
+        self.backend = self.impatient if fault is Fault.ANSWER_LATE else self.patient
 
 
 class EmrServerlessRig(EmrRig):
     """The same for EMR Serverless."""
 
     smallest: ClassVar[dict[str, Any]] = {"native": {"executionRoleArn": ROLE}, "max_lifetime": None}
+    id_begins = "00f"
     native = {"tags": {"late": "yes"}}
     native_of_job = {"retryPolicy": {"maxAttempts": 1}}
     kind = EmrServerlessBackend
