@@ -43,7 +43,7 @@ test: check ## check, then every test
 	pytest -m "not soak" --numprocesses 2 --no-loadscope-reorder
 
 bench: $(READY) ## the benchmarks
-	@for name in parse_cost cluster_start small_job dag_steps mounts api_calls log_pages warm_job adf_parse; do echo "== $$name"; python benchmarks/$$name.py || exit 1; done
+	@for name in parse_cost cluster_start small_job dag_steps mounts api_calls log_pages warm_job adf_parse notebook_prints; do echo "== $$name"; python benchmarks/$$name.py || exit 1; done
 
 soak: $(READY) ## a storm of kills: SOAK_MINUTES, SOAK_SEED
 	pytest -m soak -s

@@ -92,6 +92,24 @@ _MOUNT: dict[str, Any] = {
     },
 }
 
+_CONFIG: dict[str, Any] = {
+    "airflow_ml_provider": {
+        "description": "Settings of the provider airflow-ml-provider.",
+        "options": {
+            "callbacks": {
+                "description": (
+                    "Serve the route at which Data Factory's WebHook activities are called back. It asks for no login: an address holds "
+                    "a ticket that Airflow's Fernet key has sealed, and can be called once. Without it WebHook activities fail."
+                ),
+                "version_added": "0.1.0",
+                "type": "boolean",
+                "example": "True",
+                "default": "False",
+            }
+        },
+    }
+}
+
 
 def conn_fields(conn_type: str) -> dict[str, Any]:
     """The extra fields of a connection type's form."""
@@ -124,6 +142,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "MLflow", "python-modules": [f"{package}.hooks.mlflow"]},
             {"integration-name": "Mount", "python-modules": [f"{package}.hooks.mount"]},
         ],
+        "config": _CONFIG,
         "connection-types": [_SPARK_CLUSTER, _MLFLOW, _MOUNT],
         "filesystems": [f"{package}.filesystems.mount"],
         "asset-uris": [

@@ -234,6 +234,7 @@ def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
     loopback = ",".join(filter(None, (kept.get("NO_PROXY"), "127.0.0.1,localhost")))
     own = {
         "AIRFLOW_HOME": str(home),
+        "AIRFLOW__AIRFLOW_ML_PROVIDER__CALLBACKS": "True",
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", ""))),
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": loopback,

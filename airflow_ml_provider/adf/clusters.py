@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
+from airflow_ml_provider.adf.connections import conn_id_of, connection_id, static_arguments
 from airflow_ml_provider.adf.durations import seconds_of
-from airflow_ml_provider.adf.graph import Activity, Factory, Json, Resource
+from airflow_ml_provider.adf.errors import ExpressionError
+from airflow_ml_provider.adf.graph import Activity, Factory, Json, Reference, Resource
 from airflow_ml_provider.adf.reading import bag as bag_of
 from airflow_ml_provider.adf.reading import pick, read_reference
-from airflow_ml_provider.adf.values import expressions
+from airflow_ml_provider.adf.values import expressions, resolve
 from airflow_ml_provider.core.errors import SpecError
 
 Fields = dict[str, Any]
@@ -48,6 +50,7 @@ class Wanted:
     :param shared: the cluster outlives the activity, and serves others of the same service until it was idle for too long.
     :param share: what tells a shared cluster from others, where that is not the service.
     :param of_run: a shared cluster serves one run of the pipeline, which ends it.
+    :param conn_id: of the connection for the service with the activity's arguments; empty where they change nothing.
     """
 
     fields: Fields
@@ -55,6 +58,7 @@ class Wanted:
     shared: bool = False
     share: str = ""
     of_run: bool = False
+    conn_id: str = ""
 
 
 def cluster(activity: Activity, factory: Factory, near: PurePath | None = None) -> Wanted:
@@ -62,21 +66,57 @@ def cluster(activity: Activity, factory: Factory, near: PurePath | None = None) 
 
     :raises SpecError: a setting has no meaning here, is an expression, or is no number.
     """
+    conn_id = _connection(activity, factory, near)
     if task := activity.task:
         shared = bool(task.share)
-        return Wanted(dict(task.cluster), task.service, shared, task.share, of_run=shared and not task.lasting)
+        return Wanted(dict(task.cluster), task.service, shared, task.share, of_run=shared and not task.lasting, conn_id=conn_id)
     if activity.type.casefold() in _SYNAPSE:
         return _of_pool(activity, factory, near)
     reference = activity.linked_service
     service = factory.linked_service(reference.name, near) if reference else None
-    if service is None:
+    if reference is None or service is None:
         return Wanted({}, reference.name if reference else "")
+    found = _of_service(_with_arguments(service, reference))
+    return replace(found, conn_id=conn_id, share=conn_id if found.shared else "")
+
+
+def _of_service(service: Resource) -> Wanted:
     kind = service.type.casefold()
     if kind == "hdinsightondemand":
         return _on_demand(service)
     if kind == "hdinsight" or _is_there_already(service):
         return Wanted({"name": name_of(service.name)}, service.name, shared=True)
     return Wanted(_job_cluster(service.type_properties, f"linked service {service.name!r}"), service.name)
+
+
+def _connection(activity: Activity, factory: Factory, near: PurePath | None) -> str:
+    """The connection for the linked service with the activity's arguments; empty where they change nothing."""
+    reference = activity.linked_service
+    if reference is None or not reference.parameters:
+        return ""
+    values = static_arguments(reference.parameters)
+    if values is None:
+        text = next(expressions(dict(reference.parameters)))
+        fix = "takes a value, as the cluster is planned before the run"
+        raise SpecError(f"linked service {reference.name!r}: parameters: got the expression {text!r}: {fix}")
+    found = connection_id(reference.name, factory.linked_service(reference.name, near), values)
+    return found if found != conn_id_of(reference.name) else ""
+
+
+def _with_arguments(service: Resource, reference: Reference) -> Resource:
+    """The linked service with its parameters' values in the properties that need nothing else."""
+    declared = bag_of(service.properties, "parameters")
+    defaults = {name: pick(one, "defaultValue") for name, one in declared.items() if isinstance(one, Mapping)}
+    state = {"linkedService": {**defaults, **(static_arguments(reference.parameters) or {})}}
+    properties = {name: _known(value, state) for name, value in service.type_properties.items()}
+    return replace(service, properties={**service.properties, "typeProperties": properties})
+
+
+def _known(value: Json, state: Mapping[str, Json]) -> Json:
+    try:
+        return resolve(value, state)
+    except ExpressionError:
+        return value
 
 
 def name_of(service: str) -> str:

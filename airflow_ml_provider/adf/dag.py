@@ -15,6 +15,7 @@ from typing import Any
 from airflow.sdk import DAG, TaskGroup, task_group
 
 from airflow_ml_provider.adf import jobs, programs
+from airflow_ml_provider.adf.copies import conversion_refusal
 from airflow_ml_provider.adf.document import json_files, load
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.events import Blobs, Events
@@ -225,7 +226,7 @@ class _Tasks:
         place = self.place
         if make := conversion_tasks(activity, place):
             return self._hosted(activity, make, converts=True)
-        return self._one_task(activity)
+        return self._one_task(activity, conversion_refusal(activity, place.pipeline, place.factory) or None)
 
     def _maps(self, activity: Activity) -> bool:
         """Whether a ForEach becomes a mapped group: Airflow maps neither one after the other nor inside a mapped group."""

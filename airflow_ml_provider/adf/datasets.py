@@ -79,6 +79,17 @@ def is_legacy(kind: str, properties: Mapping[str, Json]) -> bool:
     return kind.casefold() in _LEGACY_TYPES or any(pick(properties, key) is not None for key in ("folderPath", "fileName"))
 
 
+def schema_columns(properties: Mapping[str, Json]) -> tuple[str, ...]:
+    """The columns that a dataset's ``schema`` or ``structure`` names: a list of columns, or a JSON schema."""
+    for key in ("schema", "structure"):
+        found = pick(properties, key)
+        if isinstance(found, Mapping):
+            return tuple(map(str, bag(bag(found, "items") or found, "properties")))
+        if isinstance(found, list) and found:
+            return tuple(str(pick(one, "name")) for one in found if isinstance(one, Mapping) and pick(one, "name"))
+    return ()
+
+
 def by_rows(source: str, sink: str) -> bool:
     """Whether a task can convert files of one format to another one by itself."""
     return source in READ_BY_ROWS and sink in _WRITTEN_BY_ROWS

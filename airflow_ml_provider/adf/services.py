@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import NamedTuple
 
+from airflow_ml_provider.adf.connections import argument_sets, conn_id_of, connection_id
 from airflow_ml_provider.adf.graph import Factory, Json, Resource
 from airflow_ml_provider.adf.reading import pick, read_reference
 from airflow_ml_provider.adf.values import DEEPEST, expressions
+from airflow_ml_provider.core.errors import SpecError
 
-_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]+")
 _TYPES = {
     **dict.fromkeys(("AzureBlobStorage", "AzureBlobFS", "AzureDataLakeStore", "AzureFileStorage", "AzureStorage"), "mount"),
     **dict.fromkeys(("AmazonS3", "AmazonS3Compatible", "GoogleCloudStorage", "Hdfs", "FileServer", "Sftp"), "mount"),
@@ -39,6 +39,7 @@ _STORAGE = ("azureblobstorage", "azureblobfs", "azurestorage")
 class Needed(NamedTuple):
     """A connection that a user must create.
 
+    :param conn_id: with ``{name}`` in the place of an argument whose value only a run knows: it is one connection for each value.
     :param conn_type: Airflow's type; ``secrets backend`` for a Key Vault, empty where Airflow has none.
     """
 
@@ -48,26 +49,38 @@ class Needed(NamedTuple):
     service_type: str
 
 
-def conn_id_of(service: str) -> str:
-    """The connection's id for a linked service: its name in lower case, every other character than letters and digits a ``_``."""
-    return _NOT_IN_IDS.sub("_", service).strip("_").lower() or "unnamed"
-
-
 def needed(factory: Factory) -> Iterator[Needed]:
     """The connections for an export's linked services, in its order, for the storage accounts that triggers watch and
     for SQL pools of Synapse; each once.
     """
     seen: set[str] = set()
-    for one in chain(map(_of_service, factory.linked_services), _watched(factory), _pools(factory)):
+    for one in chain(_services(factory), _watched(factory), _pools(factory)):
         if one.conn_id not in seen:
             seen.add(one.conn_id)
             yield one
 
 
-def _of_service(service: Resource) -> Needed:
-    kind = service.type.casefold()
-    conn_type = SECRETS_BACKEND if kind == _SECRETS else _BY_NAME.get(kind, "")
-    return Needed(conn_id_of(service.name), conn_type, service.name, service.type)
+def _services(factory: Factory) -> Iterator[Needed]:
+    for service in factory.linked_services:
+        kind = service.type.casefold()
+        conn_type = SECRETS_BACKEND if kind == _SECRETS else _BY_NAME.get(kind, "")
+        for conn_id in _conn_ids(factory, service) or [conn_id_of(service.name)]:
+            yield Needed(conn_id, conn_type, service.name, service.type)
+
+
+def _conn_ids(factory: Factory, service: Resource) -> list[str]:
+    """The ids for each set of arguments; ``{name}`` stands where only a run knows the value."""
+    declared = pick(service.properties, "parameters")
+    if not isinstance(declared, Mapping) or service.type.casefold() == _SECRETS:
+        return []
+    found = []
+    for values in argument_sets(factory, service):
+        try:
+            unknown = "__".join([conn_id_of(service.name), *(f"{{{name}}}" for name in declared)])
+            found.append(unknown if values is None else connection_id(service.name, service, values))
+        except SpecError:
+            continue  # the activity's verdict says why
+    return list(dict.fromkeys(found))
 
 
 def _watched(factory: Factory) -> Iterator[Needed]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from airflow_ml_provider.adf import clusters, jobs, programs
+from airflow_ml_provider.adf.connections import connection_refusals
+from airflow_ml_provider.adf.copies import conversion_refusal, copy_way
 from airflow_ml_provider.adf.datasets import EXCEL, READ_BY_ROWS, Role, Way, by_rows, kind_of, role, way
 from airflow_ml_provider.adf.graph import LOOPS, Activity, Factory, Json, Pipeline, Reference, Resource
 from airflow_ml_provider.adf.reading import bag, pick, read_reference
@@ -20,6 +22,7 @@ FIELDS = ("exists", "itemName", "itemType", "size", "lastModified", "childItems"
 
 def refusals(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
     """Why an activity of a type that runs here fails all the same when it is reached. What expressions give is not known yet."""
+    yield from connection_refusals(activity, pipeline, factory)
     check = _CHECKS.get(activity.type.casefold())
     if check:
         yield from check(activity, pipeline, factory)
@@ -63,12 +66,14 @@ def _copy(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[
     if source is None or sink is None:
         return
     try:
-        found = way(activity, source, sink)
+        found = copy_way(activity, pipeline, factory) or way(activity, source, sink)
         if not list(expressions(pick(activity.type_properties, "translator"))):
             columns(pick(activity.type_properties, "translator"), collected=role(source) is Role.REST)
     except SpecError as error:
         yield str(error)
         return
+    if refusal := conversion_refusal(activity, pipeline, factory):
+        yield refusal
     yield from _of_sheet(source)
     kinds = [kind_of(one.type, one.type_properties) for one in (source, sink)]
     if found is Way.SPARK and not (by_rows(*kinds) and is_in_one_task(activity, pipeline)):

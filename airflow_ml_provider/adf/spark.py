@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_ml_provider.adf.clusters import Wanted, cluster
-from airflow_ml_provider.adf.datasets import Way, way
+from airflow_ml_provider.adf.copies import conversion_refusal, copy_mounts, copy_way
+from airflow_ml_provider.adf.datasets import Way
 from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
 from airflow_ml_provider.adf.hosting import Hosted, TaskFactory
 from airflow_ml_provider.adf.programs import SPARK, check_libraries
-from airflow_ml_provider.adf.reading import pick, read_reference
-from airflow_ml_provider.adf.services import conn_id_of
 from airflow_ml_provider.cluster import SparkCluster
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec
@@ -50,6 +49,8 @@ def in_a_loop(activity: Activity, place: Place) -> Wanted | str | None:
             return _checked(activity, place)
         except SpecError as error:
             return str(error)
+    if refusal := conversion_refusal(activity, place.pipeline, place.factory):
+        return refusal
     is_copy = copy_way(activity, place.pipeline, place.factory) is Way.SPARK
     return Wanted(_for_copies(place), COPY, shared=True) if is_copy else None
 
@@ -62,7 +63,7 @@ def _checked(activity: Activity, place: Place) -> Wanted:
 
 
 def _for_copies(place: Place) -> dict[str, Any]:
-    mounts = sorted(_mounts(place.pipeline, place.factory))
+    mounts = sorted(set(_mounts(place.pipeline, place.factory)))
     return {"name": "adf-copy", "idle_timeout": _COPY_WINDOW, "mounts": mounts, **place.clusters.get(COPY, {})}
 
 
@@ -82,28 +83,11 @@ def conversion_tasks(activity: Activity, place: Place) -> TaskFactory | None:
     return tasks
 
 
-def copy_way(activity: Activity, pipeline: Pipeline, factory: Factory) -> Way | None:
-    """How a Copy is done; None when it is none that can be done."""
-    if activity.type.casefold() != "copy":
-        return None
-    ends = [factory.dataset(one.name, pipeline.source) for one in (*activity.inputs[:1], *activity.outputs[:1])]
-    try:
-        source, sink = ends
-        return way(activity, source, sink) if source and sink else None
-    except (SpecError, ValueError):
-        return None
-
-
 def _mounts(pipeline: Pipeline, factory: Factory) -> Iterator[str]:
     """The mounts of the Copies that Spark does."""
-    found: set[str] = set()
     for activity in pipeline.walk():
         if copy_way(activity, pipeline, factory) is Way.SPARK:
-            for reference in (*activity.inputs, *activity.outputs):
-                dataset = factory.dataset(reference.name, pipeline.source)
-                service = read_reference(pick(dataset.properties, "linkedServiceName")) if dataset else None
-                found |= {conn_id_of(service.name)} if service else set()
-    yield from found
+            yield from copy_mounts(activity, pipeline, factory)
 
 
 def _shipped(hosted: Hosted) -> dict[str, Any]:
@@ -120,9 +104,9 @@ def on_cluster(hosted: Hosted, wanted: Wanted, *, all_items: bool = False) -> An
     shipped = _shipped(hosted)
     if wanted.shared:
         sharing: dict[str, Any] = {"shared": True, "share": wanted.share, "of_run": wanted.of_run, "all_items": all_items}
-        maker = AdfClusterOperator(task_id="cluster", service=wanted.service, **sharing, **wanted.fields)
+        maker = AdfClusterOperator(task_id="cluster", service=wanted.service, conn_id=wanted.conn_id, **sharing, **wanted.fields)
         return AdfSharedJobOperator(task_id="run", maker=maker, **shipped, **hosted.fields)
-    with AdfCluster("cluster", service=wanted.service, **wanted.fields) as made:
+    with AdfCluster("cluster", service=wanted.service, conn_id=wanted.conn_id, **wanted.fields) as made:
         return made.job("run", **shipped, **hosted.fields)
 
 

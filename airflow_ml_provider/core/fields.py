@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -49,10 +49,24 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, defer_build=True)
 
     def __init__(self, **data: Any) -> None:
+        if problems := [f"{type(self).__name__}.{problem}" for name, value in data.items() for problem in _bytes_in(name, value)]:
+            raise SpecError(*problems)
         try:
             super().__init__(**data)
         except ValidationError as error:
             raise SpecError(*_problems(type(self), error)) from None
+
+
+def _bytes_in(where: str, value: Any) -> Iterator[str]:
+    """A problem for each value of bytes. Pydantic takes them for text, or for a list of numbers."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        yield f"{where}: got {bytes(value[:40])!r}: expected text: decode the bytes first"
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _bytes_in(f"{where}.{key}", item)
+    elif isinstance(value, (list, tuple)):
+        for at, item in enumerate(value):
+            yield from _bytes_in(f"{where}.{at}", item)
 
 
 class OneOf:

@@ -25,6 +25,7 @@ from airflow_ml_provider.core.spec import (
     Sql,
     Wheel,
 )
+from airflow_ml_provider.core.texts import read_text
 
 RUNNERS = Path(__file__).parents[1] / "runners"
 # The kernel takes 128 KiB in one argument of a command line.
@@ -93,6 +94,8 @@ def _runner(name: str, *args: str, api: Api = "connect") -> PythonFile:
 def _text_or_file(field: str, text: str | None, file: str | None) -> tuple[str, tuple[str, ...]]:
     """What the runner is told, and the files that it needs: a short text itself, or the name of the file."""
     if file is not None:
+        if Path(file).is_file():
+            read_text(file, field.replace(".text", ".file").replace(".source", ".file"))  # a wrong encoding is an error now
         return Path(file).name, (file,)
     assert text is not None
     if (size := len(text.encode())) > _LONGEST:

@@ -11,6 +11,8 @@ from typing import Any
 
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.programs import Notebook, PythonCode, Shipped
+from airflow_ml_provider.core.texts import read_text
+from airflow_ml_provider.runners.notebook.arguments import ASSIGNMENTS
 from airflow_ml_provider.runners.notebook.cells import LANGUAGES, NotebookText, UnreadableNotebook, calls, includes, read
 from airflow_ml_provider.runners.notebook.interpreters import NAMES
 from airflow_ml_provider.runners.notebook.kernel import needs_kernel
@@ -55,7 +57,13 @@ main(REQUEST)
 def notebook_code(notebook: Notebook) -> PythonCode:
     """The program that runs it. :class:`SpecError` when it cannot be read, or runs a notebook that is not there."""
     notebook = notebook.model_copy(update={"shipped": shipped(notebook)})  # its files are read once
-    languages = languages_of(notebook) if kernel_of(notebook) is None else set()
+    kernel = kernel_of(notebook)
+    languages = languages_of(notebook) if kernel is None else set()
+    if kernel and notebook.parameters and (language := read(*shipped_text(notebook)).language) not in ASSIGNMENTS:
+        takes = " and ".join(ASSIGNMENTS)
+        raise SpecError(
+            f"Notebook.parameters: a Jupyter notebook in {language} cannot take parameters: only {takes} notebooks can"
+        )
     request = {
         **shipped(notebook).model_dump(),
         "names": {name: (_RUNNER / file).read_text(encoding="utf-8") for name, file in NAMES.items() if name in languages},
@@ -112,7 +120,7 @@ def _add(files: dict[str, dict[str, str]], folder: Path, key: str, path: Path, f
         return
     if not path.is_file():
         raise SpecError(f"{field}: got {str(path)!r}: there is no such file")
-    files[key] = _file(field, path.name, path.read_text(encoding="utf-8"))
+    files[key] = _file(field, path.name, read_text(path, field))
     for reference, found in _references(read(path.name, files[key]["text"]), folder, key, str(path)):
         _add(files, folder, reference, found, field)
 

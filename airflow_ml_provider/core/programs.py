@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.fields import OneOf, Spec
+from airflow_ml_provider.runners.notebook.arguments import wrong_name, wrong_value
 
 Api = Literal["connect", "classic"]
 Scalar = str | int | float | bool | None
@@ -17,6 +19,14 @@ _SECRET_NAME = r"^[^/]+/[^/]+$"
 _SECRET = r"^(variable:.+|connection:[^/]+/(login|password|host|port|schema|uri|extra\..+))$"
 _PARAMETER = r"^[A-Za-z_]\w*$"
 S = TypeVar("S", bound=Spec)
+
+
+def _can_be_set(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Refuse names that could be code, and values that JSON cannot hold."""
+    problems = [wrong_name(name) or wrong_value(name, value) for name, value in parameters.items()]
+    if any(problems):
+        raise SpecError(*filter(None, problems))
+    return parameters
 
 
 class PythonFile(Spec):
@@ -145,7 +155,9 @@ class Notebook(Spec):
     :param source: the text; or
     :param revision: the id of an MLflow run of a notebook, as ``airflow-ml notebook log`` lists it: the text is that of then, also
         of the notebooks that it runs. It goes before ``path``; empty means nothing, so that a DAG's parameter can hold it.
-    :param parameters: by name, for the ``parameters`` cell and the widgets. Nothing secret.
+    :param parameters: by name, for the ``parameters`` cell and the widgets. Names are identifiers. Values are what JSON can hold, and
+        NaN and the infinities: a Jupyter notebook gets them as such, a widget gets text as it is and everything else as JSON text.
+        Nothing secret.
     :param secrets: what ``dbutils.secrets.get(scope, key)`` gives, by ``scope/key``: ``variable:<name>``, or
         ``connection:<id>/<field>`` with the field ``login``, ``password``, ``host``, ``port``, ``schema``, ``uri`` or
         ``extra.<name>``. Resolved when the task runs.
@@ -159,7 +171,7 @@ class Notebook(Spec):
     path: str | None = Field(default=None, min_length=1)
     source: str | None = Field(default=None, min_length=1)
     revision: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: Annotated[dict[str, Any], AfterValidator(_can_be_set)] = {}
     secrets: dict[Annotated[str, Field(pattern=_SECRET_NAME)], Annotated[str, Field(pattern=_SECRET)]] = {}
     others: tuple[str, ...] = ()
     kernel: str | None = None

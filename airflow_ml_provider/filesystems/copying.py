@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from fsspec import AbstractFileSystem
 
-from airflow_ml_provider.core.errors import ServiceError, SpecError
+from airflow_ml_provider.core.errors import ServiceError, SpecError, Unavailable
+from airflow_ml_provider.core.polling import backoff
+from airflow_ml_provider.core.storage.faults import translated
 from airflow_ml_provider.filesystems.matching import modified_at
-from airflow_ml_provider.filesystems.mount import MountFileSystem
+from airflow_ml_provider.filesystems.mount import MountFileSystem, copies_itself
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 _BLOCK = 8 << 20
+_TRIES = 8
 _CHECKSUMS = ("ETag", "etag", "md5Hash", "crc32c")
 
 
@@ -32,6 +40,8 @@ class Copied:
 class Copier:
     """Copies files; safe to repeat, and a repetition goes on where the last one was cut off.
 
+    A passing fault of a store is waited out, some minutes for each file at most.
+
     :param overwrite: copy files that are there already too.
     :param verify: compare checksums of source and target after each copy.
     :param threads: files at once.
@@ -47,16 +57,20 @@ class Copier:
 
         :raises FileNotFoundError: there is no source.
         :raises ServiceError: a copy differs from its source.
+        :raises Unavailable: a store does not answer.
+        :raises AccessDenied: a connection may not read the source, or write the target.
         """
-        yield from self._all(list(self._pairs(source, target)))
+        yield from self._all(_insist(source, lambda: list(self._pairs(source, target))))
 
     def copy_each(self, targets: Mapping[str, str]) -> Iterator[Copied]:
         """Copy files, each to a path of its own. Otherwise as :meth:`copy`."""
-        yield from self._all([(self.filesystem.info(source), target) for source, target in targets.items()])
+        yield from self._all(
+            [(_insist(source, partial(self.filesystem.info, source)), target) for source, target in targets.items()]
+        )
 
     def _all(self, pairs: Sequence[tuple[dict[str, Any], str]]) -> Iterator[Copied]:
         with ThreadPoolExecutor(self.threads) as pool:
-            yield from pool.map(lambda pair: self._copy_one(*pair), pairs)
+            yield from pool.map(lambda pair: _insist(pair[0]["name"], partial(self._copy_one, *pair)), pairs)
 
     def _pairs(self, source: str, target: str) -> Iterator[tuple[dict[str, Any], str]]:
         """The info of each source file, and the path of its copy."""
@@ -97,16 +111,27 @@ class Copier:
     def _stream(self, source: str, target: str) -> str:
         """Copy through this process, and the SHA-256 of what was read. A store shows a file only once it is whole."""
         digest = hashlib.sha256()
-        with self.filesystem.open(source, "rb") as read, self.filesystem.open(target, "wb") as write:
-            while block := read.read(_BLOCK):
-                digest.update(block)
-                write.write(block)
+        try:
+            with self.filesystem.open(source, "rb") as read, self.filesystem.open(target, "wb") as write:
+                while block := read.read(_BLOCK):
+                    digest.update(block)
+                    write.write(block)
+        except BaseException:  # a file of fsspec that is left by an error is closed, which uploads the part that it has
+            self._remove(target)
+            raise
         return digest.hexdigest()
+
+    def _remove(self, target: str) -> None:
+        try:
+            self.filesystem.rm_file(target)
+        except FileNotFoundError:
+            return
+        except Exception as error:  # noqa: BLE001 - the error of the copy is the one to tell of
+            log.warning("A part of %s is left, which the next try replaces: %s", target, error)
 
     def _compare(self, source: str, target: str, digest: str | None) -> None:
         if not self.verify:
             return
-        self.filesystem.place(target).filesystem.invalidate_cache()
         if digest is None and _told(self.filesystem.info(source), self.filesystem.info(target)):
             return
         if (digest or self._digest(source)) != self._digest(target):
@@ -120,6 +145,20 @@ class Copier:
         return digest.hexdigest()
 
 
+def _insist(place: str, call: Callable[[], T]) -> T:
+    """Make a call that is safe to repeat, again after each passing fault of a store."""
+    for fault in range(1, _TRIES):
+        try:
+            with translated(f"mount://{place}"):
+                return call()
+        except Unavailable as error:
+            seconds = backoff(1.0, fault)
+            log.warning("%s: trying again in %.1f s", error, seconds)
+            time.sleep(seconds)
+    with translated(f"mount://{place}"):
+        return call()
+
+
 def _told(source: dict[str, Any], target: dict[str, Any]) -> bool:
     """Whether the store itself says that two files have one content."""
     return source.get("size") == target.get("size") and any(
@@ -129,4 +168,6 @@ def _told(source: dict[str, Any], target: dict[str, Any]) -> bool:
 
 def _same_store(one: AbstractFileSystem, other: AbstractFileSystem) -> bool:
     """Whether one login opens both, so that the store can copy by itself."""
+    if not copies_itself(one):
+        return False
     return one is other or (type(one) is type(other) and one.storage_options == other.storage_options)

@@ -12,9 +12,11 @@ from fsspec import AbstractFileSystem
 from fsspec.utils import glob_translate
 
 from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.storage.faults import translated
+from airflow_ml_provider.filesystems.mount import check_inside, escaped
 
 _SHAPE = re.compile(r"mount://(?P<mount>[^/]+)/(?P<path>.+)")
-_MAGIC = re.compile(r"[*?\[]")
+_WILD = re.compile(r"[*?]")
 _MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "modified")
 
 
@@ -36,21 +38,26 @@ def check_pattern(pattern: str) -> str:
     """The pattern; :class:`SpecError` when it leads into no mount."""
     if not _SHAPE.fullmatch(pattern):
         raise SpecError(f"path: got {pattern!r}: takes mount://<name>/<path>, in which *, ? and ** stand for names")
-    return pattern
+    return check_inside(pattern)
 
 
 def folder_of(pattern: str) -> str:
     """The deepest folder that every match lies in, as the filesystem calls it: ``raw/flights``."""
     *folders, _ = pattern.removeprefix("mount://").split("/")
-    plain = next((index for index, part in enumerate(folders) if _MAGIC.search(part)), len(folders))
+    plain = next((index for index, part in enumerate(folders) if _WILD.search(part)), len(folders))
     return "/".join(folders[:plain])
 
 
 def matches(filesystem: AbstractFileSystem, folder: str, patterns: Collection[str]) -> dict[str, list[File]]:
-    """The files that match each pattern, sorted by path: one fresh listing of the folder serves all."""
-    filesystem.invalidate_cache()
+    """The files that match each pattern, sorted by path: one fresh listing of the folder serves all.
+
+    :raises Unavailable: a passing fault of the store.
+    :raises AccessDenied: the connection may not list the folder.
+    """
     deep = any("/" in pattern.removeprefix(f"mount://{folder}/") for pattern in patterns)
-    found = sorted(map(_file, _listed(filesystem, folder, deep=deep)), key=lambda file: file.path)
+    with translated(f"mount://{folder}"):
+        infos = _listed(filesystem, folder, deep=deep)
+    found = sorted(map(_file, infos), key=lambda file: file.path)
     return {pattern: _matching(found, pattern) for pattern in patterns}
 
 
@@ -64,7 +71,7 @@ def _listed(filesystem: AbstractFileSystem, folder: str, *, deep: bool) -> Itera
 
 
 def _matching(files: Iterable[File], pattern: str) -> list[File]:
-    whole = re.compile(glob_translate(pattern))
+    whole = re.compile(glob_translate(escaped(pattern)))
     return [file for file in files if whole.match(file.path)]
 
 

@@ -11,6 +11,12 @@ from airflow_ml_provider._compat import conf
 from airflow_ml_provider.core.errors import ConfigurationError
 
 PAGES = "/airflow-ml/callbacks"
+SECTION, OPTION = "airflow_ml_provider", "callbacks"
+
+
+def are_on() -> bool:
+    """Whether this Airflow serves them: ``[airflow_ml_provider] callbacks``, off by default."""
+    return bool(conf.getboolean(SECTION, OPTION, fallback=False))
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,13 @@ class Ticket:
     def address(self) -> str:
         """Where to call: below ``[api] base_url``, by a name that only who has Airflow's Fernet key can make.
 
-        :raises ConfigurationError: there is no such key, or no address.
+        :raises ConfigurationError: callbacks are off, or there is no such key, or no address.
         """
+        if not are_on():
+            raise ConfigurationError(
+                f"[{SECTION}] {OPTION}: is off, and a WebHook is called back at a route that asks for no login: set "
+                f"AIRFLOW__{SECTION.upper()}__{OPTION.upper()}=True for the API server and the workers, then restart them"
+            )
         base = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
         if not base.startswith("http"):
             raise ConfigurationError(f"[api] base_url: got {base!r}: takes the address at which the web server is called back")
@@ -50,9 +61,9 @@ def read_ticket(text: str, *, seconds: int) -> Ticket | None:
         return None
 
 
-def sealed(told: Any) -> str:
-    """What was told, as it lies in the XCom."""
-    return str(fernet().encrypt(json.dumps(told).encode()).decode())
+def sealed(document: str) -> str:
+    """What was told, as JSON, and as it lies in the XCom."""
+    return str(fernet().encrypt(document.encode()).decode())
 
 
 def opened(found: str) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,9 @@ from airflow.sdk.bases.hook import BaseHook
 from airflow_ml_provider._compat import AirflowNotFoundException
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 from airflow_ml_provider.core.mounts import Credentials, Mount, Opened, open_mount
+from airflow_ml_provider.core.storage.faults import translated
 from airflow_ml_provider.hooks.forms import form_widgets, ui_field_behaviour
+from airflow_ml_provider.hooks.stores import forget_store, shared_store
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -23,6 +27,8 @@ _FIELDS = ("source", "credentials_conn_id", "read_only", "fuse")
 _EXTRAS = {"s3": "amazon", "abfs": "azure", "gs": "google", "hdfs": "local", "sftp": "sftp"}
 _MADE_BY = {"sftp": "sshfs"}
 """The library behind a protocol, where fsspec has another one for it that takes other arguments."""
+_CACHES_LISTINGS = ("s3", "abfs", "gs")
+"""Protocols whose filesystems keep listings, in which a sensor would never see a new file, nor a task the files of another one."""
 _TRUE_WORDS = {"true": True, "false": False, "1": True, "0": False, "": False}
 
 
@@ -96,7 +102,22 @@ class MountHook(BaseHook):
 
     @cached_property
     def filesystem(self) -> AbstractFileSystem:
-        """The store's own fsspec filesystem; :class:`ConfigurationError` names a missing library."""
+        """The store's own fsspec filesystem, which caches no listings; :class:`ConfigurationError` names a missing library.
+
+        A process has one for each mount, see :mod:`~airflow_ml_provider.hooks.stores`.
+        """
+        mount, opened_by = self._resolved
+        fields = json.dumps(asdict(opened_by), default=str, sort_keys=True) if opened_by else ""
+        return shared_store(mount.name, (mount, hashlib.sha256(fields.encode()).digest()), self._make)
+
+    def forget(self) -> None:
+        """Read the connection and open the store anew the next time: after a lost connection, or credentials that have changed."""
+        forget_store(self._asked if isinstance(self._asked, str) else self._asked.name)
+        self.__dict__.pop("_resolved", None)
+        self.__dict__.pop("opened", None)
+        self.__dict__.pop("filesystem", None)
+
+    def _make(self) -> AbstractFileSystem:
         from importlib import import_module
 
         import fsspec
@@ -108,7 +129,9 @@ class MountHook(BaseHook):
         except ImportError as error:
             fix = f'pip install "airflow-ml-provider[{_EXTRAS.get(self.opened.protocol, "all")}]"'
             raise ConfigurationError(f"mount {self.mount.name!r} cannot be opened ({error}): {fix}") from error
-        return made(**self.opened.options, **self._session())
+        listings = {"use_listings_cache": False} if self.opened.protocol in _CACHES_LISTINGS else {}
+        with translated(f"mount {self.mount.name!r}"):  # a role is assumed here, and a server of SFTP is connected to
+            return made(**self.opened.options, **listings, **self._session(), skip_instance_cache=True)
 
     def get_conn(self) -> AbstractFileSystem:
         """The filesystem, under the name that Airflow's hooks give it."""
@@ -120,7 +143,7 @@ class MountHook(BaseHook):
             mount = _of_connection(str(self._asked), required=True)
             assert mount is not None
             self._asked = mount
-            found = len(self.filesystem.ls(self.opened.path, detail=False))
+            found = len(self._make().ls(self.opened.path, detail=False))
         except ProviderError as error:
             return False, str(error)
         except FileNotFoundError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from airflow_ml_provider.core.errors import ConfigurationError, SpecError, Unavailable
+from airflow_ml_provider.core.errors import AccessDenied, ConfigurationError, ProviderError, SpecError, Unavailable
 from airflow_ml_provider.core.mounts import with_mounts
 from airflow_ml_provider.core.spec import ClusterSpec
+from airflow_ml_provider.core.storage.faults import translated
 from airflow_ml_provider.hooks.mount import MountHook
 
 log = logging.getLogger(__name__)
@@ -45,19 +46,24 @@ def _look_at_store(hook: MountHook) -> None:
     try:
         filesystem = hook.filesystem
     except ConfigurationError as error:
+        if not isinstance(error.__cause__, ImportError):
+            raise
         log.info("Mount %s is not looked at: %s", hook.mount.name, error)
         return
+    except AccessDenied as error:
+        raise ConfigurationError(f"{error}: change connection {hook.mount.conn_id!r}") from error
     try:
-        filesystem.invalidate_cache()
-        filesystem.ls(hook.opened.path, detail=False)
+        with translated(f"mount {hook.mount.name!r}: {hook.mount.source!r}"):
+            filesystem.ls(hook.opened.path, detail=False)
     except FileNotFoundError:
         if hook.mount.read_only or not _is_there(hook, bucket):
             raise _missing(hook, hook.opened.path if hook.mount.read_only else bucket) from None
-    except PermissionError as error:
-        conn_id = hook.mount.conn_id
+    except AccessDenied as error:
         raise ConfigurationError(
-            f"mount {hook.mount.name!r}: connection {conn_id!r} may not list {hook.mount.source!r}: {error}"
+            f"mount {hook.mount.name!r}: connection {hook.mount.conn_id!r} may not list {hook.mount.source!r}: {error.__cause__}"
         ) from error
+    except ProviderError:
+        raise
     except Exception as error:
         raise Unavailable(f"mount {hook.mount.name!r}: {hook.mount.source!r}: {type(error).__name__}: {error}") from error
 
@@ -65,10 +71,11 @@ def _look_at_store(hook: MountHook) -> None:
 def _is_there(hook: MountHook, bucket: str) -> bool:
     """Whether the bucket exists; who may only see a place in it is believed."""
     try:
-        hook.filesystem.info(bucket)
+        with translated(f"mount {hook.mount.name!r}: {bucket!r}"):
+            hook.filesystem.info(bucket)
     except FileNotFoundError:
         return False
-    except PermissionError:
+    except AccessDenied:
         return True
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -32,12 +33,18 @@ class Rule:
     :param metric: its name, as the version's run logged it.
     :param threshold: the bound that the metric must reach; None asks for none.
     :param tolerance: how much worse than the champion it may be, in the metric's unit.
+    :raises SpecError: the threshold or the tolerance is NaN.
     """
 
     metric: str
     threshold: float | None = None
     greater_is_better: bool = True
     tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in ("threshold", "tolerance"):
+            if (value := getattr(self, field)) is not None and math.isnan(value):
+                raise SpecError(f"{field}: got {value!r}: expected a number")
 
     def reaches(self, value: float, bound: float) -> bool:
         """True when the value is as good as the bound or better."""
@@ -79,7 +86,12 @@ def gate_mode(value: str) -> GateMode:
 def evaluate(
     client: MlflowClient, name: str, version: str, rule: Rule, *, mode: GateMode = GateMode.ENABLED, alias: str = CHAMPION
 ) -> Verdict:
-    """Judge a version by the threshold and by the version that holds the alias; :class:`SpecError` when it lacks the metric."""
+    """Judge a version by the threshold and by the version that holds the alias.
+
+    A version whose metric is NaN never passes, and one whose metric is a number is better than a champion whose metric is NaN.
+
+    :raises SpecError: the version lacks the metric.
+    """
     champion = alias_version(client, name, alias)
     if mode is GateMode.DISABLED:
         return Verdict(True, True, mode, rule.metric, None, rule.threshold, champion, None)
@@ -100,13 +112,15 @@ def alias_version(client: MlflowClient, name: str, alias: str) -> str | None:
 
 
 def _shortfalls(rule: Rule, value: float, champion: str | None, rival: float | None) -> tuple[str, ...]:
+    if math.isnan(value):
+        return (f"{rule.metric} is NaN",)
     reasons = []
     side = "at least" if rule.greater_is_better else "at most"
     if rule.threshold is not None and not rule.reaches(value, rule.threshold):
         reasons.append(f"{rule.metric} is {value:.6g}, and the threshold asks for {side} {rule.threshold:.6g}")
     if champion and rival is None:
         reasons.append(f"the champion, version {champion}, has no {rule.metric} to compare with")
-    if champion and rival is not None and not rule.reaches(value, rule.beside(rival)):
+    if champion and rival is not None and not math.isnan(rival) and not rule.reaches(value, rule.beside(rival)):
         bound = f"{side} {rule.beside(rival):.6g}"
         reasons.append(f"{rule.metric} is {value:.6g}, and the champion, version {champion}, asks for {bound}")
     return tuple(reasons)

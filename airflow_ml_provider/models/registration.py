@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_provider.core.errors import NotFound, SpecError
@@ -19,11 +21,11 @@ class Candidate:
     """A trained model as its job reported it.
 
     :param run_id: the MLflow run that logged it.
-    :param metrics: by name.
+    :param metrics: by name, as the job reported them: not only numbers.
     """
 
     run_id: str
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, Any]
 
     @classmethod
     def parse(cls, value: Any) -> Candidate:
@@ -36,19 +38,25 @@ class Candidate:
 
 
 def best_candidate(candidates: Iterable[Candidate], metric: str | None, *, greater_is_better: bool = True) -> Candidate:
-    """The candidate with the best metric, the first of equals; :class:`SpecError` when one has no such metric."""
+    """Return the candidate with the best metric, the first of equals.
+
+    NaN and None lose against every number. Infinities are numbers.
+
+    :raises SpecError: a candidate has no such metric, or it is no number, such as text or a truth; or no candidate has a number.
+    """
     found = list(candidates)
     if not found:
         raise SpecError("candidates: got none: takes at least one")
-    if len(found) == 1:
+    if len(found) == 1 and (not metric or metric not in found[0].metrics):
         return found[0]
     if not metric:
         raise SpecError(f"metric: is required to choose from {len(found)} candidates")
-    for one in found:
-        if metric not in one.metrics:
-            raise SpecError(f"metric: run {one.run_id} reported no {metric!r}: it has {_names(one.metrics)}")
+    numbers = [(value, one) for one in found if (value := _metric(one, metric)) is not None]
+    if not numbers:
+        runs = ", ".join(f"{one.run_id} ({one.metrics[metric]})" for one in found)
+        raise SpecError(f"metric: no candidate has a number for {metric!r}: {runs}")
     sign = 1 if greater_is_better else -1
-    return max(found, key=lambda one: sign * one.metrics[metric])
+    return max(numbers, key=lambda pair: sign * pair[0])[1]
 
 
 def register(client: MlflowClient, name: str, run_id: str, tags: Mapping[str, str] | None = None) -> ModelVersion:
@@ -92,5 +100,18 @@ def _versions(client: MlflowClient, name: str, run_id: str) -> list[ModelVersion
     return sorted(found, key=lambda version: int(version.version))
 
 
-def _names(metrics: Mapping[str, float]) -> str:
+def _metric(candidate: Candidate, metric: str) -> float | None:
+    """The candidate's metric as a number; None for None and NaN."""
+    if metric not in candidate.metrics:
+        raise SpecError(f"metric: run {candidate.run_id} reported no {metric!r}: it has {_names(candidate.metrics)}")
+    value = candidate.metrics[metric]
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real):
+        got = f"got {value!r} of type {type(value).__name__}"
+        raise SpecError(f"metric: run {candidate.run_id} reported {metric!r}: {got}: expected a number, NaN or None")
+    return None if math.isnan(value) else float(value)
+
+
+def _names(metrics: Mapping[str, Any]) -> str:
     return ", ".join(sorted(metrics)) or "none"

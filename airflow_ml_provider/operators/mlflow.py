@@ -46,7 +46,8 @@ class RegisterModelOperator(_ModelOperator):
 
     :param model_name: in the registry. Templated.
     :param candidates: one or a list of: a run's id, or a training job's result ``{"run_id": ..., "metrics": {name: value}}``. Templated.
-    :param metric: the one that chooses among several candidates. Templated.
+    :param metric: the one that chooses among several candidates; the first of equals wins. It must be a number: NaN and None lose
+        against every number, text and truths are refused, and so are candidates of which none has a number. Templated.
     :param greater_is_better: False for a loss.
     :raises NotFound: the run logged no model.
     """
@@ -81,7 +82,7 @@ class EvaluateModelOperator(_ModelOperator):
     """Judge a registered version by a threshold and by the current champion, and return what was seen, for the promotion.
 
     :param model: what :class:`RegisterModelOperator` returned, or ``{"name": ..., "version": ...}``. Templated.
-    :param metric: as the version's run logged it. Templated.
+    :param metric: as the version's run logged it. A version whose metric is NaN does not pass. Templated.
     :param threshold: the bound that it must reach; None asks for none. Templated.
     :param mode: ``enabled`` fails the task of a version that falls short, for good; ``dry_run`` only says so; ``disabled`` does not
         look. Templated.
@@ -188,9 +189,11 @@ def _expected(gate: Mapping[str, Any]) -> tuple[str | None, str]:
 
 
 def _number(field: str, value: Any) -> float | None:
-    if value in (None, "", "None"):
+    if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
         return None
     try:
+        if isinstance(value, bool):
+            raise TypeError("a truth is no number")
         return float(value)
     except (TypeError, ValueError):
         raise SpecError(f"{field}: got {value!r}: takes a number") from None

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Variable
 from airflow.sdk.bases.operator import BaseOperator
 
+from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.mounts import Mount
-from airflow_ml_provider.operators.base import check_constants, final_errors
+from airflow_ml_provider.operators.base import check_constants, final_errors, insist
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_ml_provider.hooks.mount import MountHook
 
 
 class MountStorageOperator(BaseOperator):
@@ -46,8 +49,7 @@ class MountStorageOperator(BaseOperator):
         with final_errors():
             mount = Mount(**self._fields())
             hook = MountHook(mount)
-            if not hook.filesystem.exists(hook.opened.path) and not mount.read_only:
-                hook.filesystem.makedirs(hook.opened.path, exist_ok=True)
+            insist(lambda: _look(hook), log=self.log)
             Variable.set(
                 variable_name(mount.name), json.dumps(mount.model_dump(mode="json")), description=f"A mount: {mount.source}"
             )
@@ -56,6 +58,20 @@ class MountStorageOperator(BaseOperator):
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("name", "source", "conn_id", "read_only", "fuse")}
+
+
+def _look(hook: MountHook) -> None:
+    """List the source, and make it where it is not there yet."""
+    from airflow_ml_provider.core.storage.faults import translated
+
+    path = hook.opened.path
+    with translated(hook.mount.source):
+        try:
+            hook.filesystem.ls(path, detail=False)
+        except FileNotFoundError:
+            if hook.mount.read_only:
+                raise SpecError(f"source: got {hook.mount.source!r}: does not exist, and the mount is read-only") from None
+            hook.filesystem.makedirs(path, exist_ok=True)
 
 
 class UnmountStorageOperator(BaseOperator):

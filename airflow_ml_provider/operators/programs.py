@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,21 @@ def program_fields(program: Any, args: Sequence[Any]) -> dict[str, Any]:
         program = _by_suffix(program)
     if not isinstance(program, Mapping):
         raise SpecError(f"program: got {program!r}: {_TAKES}")
-    if isinstance(args, str):
-        raise SpecError(f"args: got {args!r}: takes a list, such as [{args!r}]")
+    if isinstance(args, (str, bytes, bytearray)):
+        example = args if isinstance(args, str) else args.decode(errors="replace")
+        raise SpecError(f"args: got {args!r}: takes a list of texts, such as [{example!r}]")
     if program.get("kind") in _NO_ARGS:
         if args:
             raise SpecError(f"args: got {list(args)!r}: a program of kind {program['kind']!r} takes parameters={{…}} of its own")
         return dict(program)
-    return {**program, "args": [*program.get("args", ()), *(str(arg) for arg in args)]}
+    return {**program, "args": [*program.get("args", ()), *map(_argument, args)]}
+
+
+def _argument(value: Any) -> Any:
+    """An argument as text: lists and dictionaries in JSON. The program's own class refuses bytes."""
+    if isinstance(value, (dict, list)):
+        return json.dumps(value)
+    return value if isinstance(value, (bytes, bytearray)) else str(value)
 
 
 def located(program: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.polling import decide_cluster, decide_job
 from airflow_ml_provider.core.spec import JobSpec, Spec
 from airflow_ml_provider.core.state import ClusterStatus, JobState, JobStatus
+from airflow_ml_provider.core.texts import read_text
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook, default_root
 from airflow_ml_provider.links.mlflow import MLflowRunLink
 from airflow_ml_provider.links.notebook import NotebookLink
@@ -336,7 +337,7 @@ class SparkJobOperator(BaseOperator):
         found = located(program_fields(self.program, self.args or ()), folder)
         if found["kind"] != "sql" or "file" not in found:
             return found
-        text = self.render_template(Path(found.pop("file")).read_text(encoding="utf-8"), context)
+        text = self.render_template(read_text(found.pop("file"), "program"), context)
         return {**found, "text": text}
 
     def _check_constants(self) -> None:

@@ -1,4 +1,7 @@
-"""Where a Data Factory WebHook is called back: who has the address may answer once, and nothing else."""
+"""Where a Data Factory WebHook is called back: who has the address may answer once, and nothing else.
+
+The route asks for no login, so Airflow's web server has it only where ``[airflow_ml_provider] callbacks`` is on.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from airflow_ml_provider.hooks.callbacks import PAGES, Ticket, read_ticket, sealed
+from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.hooks.callbacks import PAGES, Ticket, are_on, read_ticket, sealed
 
 LONGEST = 7 * 24 * 3600
-_LARGEST = 1 << 20
+LARGEST = 1 << 20
+"""The longest body that is read, in bytes."""
 
 
 async def callbacks(scope: Any, receive: Any, send: Any) -> None:
@@ -19,48 +24,93 @@ async def callbacks(scope: Any, receive: Any, send: Any) -> None:
     await _application()(scope, receive, send)
 
 
+def served() -> list[Any]:
+    """What the web server mounts: nothing unless the setting asks for it."""
+    return [{"app": callbacks, "url_prefix": PAGES, "name": "Callbacks"}] if are_on() else []
+
+
 class CallbacksPlugin(AirflowPlugin):
     """Serves :data:`~airflow_ml_provider.hooks.callbacks.PAGES`."""
 
     name = "airflow_ml_provider_callbacks"
-    fastapi_apps: list[Any] = [{"app": callbacks, "url_prefix": PAGES, "name": "Callbacks"}]
+    fastapi_apps: list[Any] = served()
 
 
-def keep(ticket: Ticket, told: Any) -> bool:
-    """Put what was told where the task looks for it; False when its task does not run, was told before, or is told too much."""
+def keep(ticket: Ticket, document: str) -> bool:
+    """Put the answer where the task looks for it; False when its task does not run, or was answered before.
+
+    The primary key of the XCom decides between two answers that come at once.
+
+    :param document: JSON.
+    """
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
+    from sqlalchemy.exc import IntegrityError
 
-    if len(json.dumps(told)) > _LARGEST:
-        return False
     task: dict[str, Any] = {
         "dag_id": ticket.dag_id,
         "run_id": ticket.run_id,
         "task_id": ticket.task_id,
         "map_index": ticket.map_index,
     }
-    with create_session() as session:
-        ti = session.scalars(select(TaskInstance).filter_by(**task)).first()
-        before = session.scalars(select(XComModel).filter_by(**task, key=ticket.key)).first()
-        if ti is None or str(ti.state) != "running" or before:
-            return False
-        XComModel.set(key=ticket.key, value=sealed(told), **task, session=session)
+    value = XComModel.serialize_value(value=sealed(document))
+    try:
+        with create_session() as session:
+            ti = session.scalars(select(TaskInstance).filter_by(**task)).first()
+            if ti is None or str(ti.state) != "running":
+                return False
+            session.add(XComModel(dag_run_id=ti.dag_run.id, key=ticket.key, value=value, **task))
+            session.flush()
+    except IntegrityError:
+        return False
     return True
+
+
+async def _read_body(request: Any) -> bytes | None:
+    """The body; None once it is too long, whatever length its header tells."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST:
+            return None
+    return bytes(body)
+
+
+def _document(body: bytes) -> str | None:
+    """The body as JSON text, ``null`` for an empty one; None when it is not JSON, or nested too deeply to be read."""
+    try:
+        return json.dumps(json.loads(body) if body.strip() else None)
+    except (ValueError, RecursionError):
+        return None
 
 
 @cache
 def _application() -> Any:
-    from fastapi import Body, FastAPI, HTTPException
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
 
-    application = FastAPI(title="Callbacks", docs_url=None, redoc_url=None, openapi_url=None)
+    def refusal(status: int, detail: str) -> Response:
+        return JSONResponse({"detail": detail}, status, headers={"Connection": "close"})
 
-    @application.post("/{ticket}")
-    def called(ticket: str, told: Any = Body(default=None)) -> dict[str, str]:
-        found = read_ticket(ticket, seconds=LONGEST)
-        if found is None or not keep(found, told):
-            raise HTTPException(404, "nobody waits for this call")
-        return {"status": "told"}
+    async def answer(request: Any) -> Response:
+        try:
+            ticket = read_ticket(request.path_params["ticket"], seconds=LONGEST)
+        except ConfigurationError as error:
+            return refusal(503, str(error))
+        if ticket is None:
+            return refusal(404, "nobody waits for this call")
+        body = await _read_body(request)
+        if body is None:
+            return refusal(413, f"the body is too long: takes {LARGEST} bytes at most")
+        document = _document(body)
+        if document is None:
+            return refusal(400, "the body is not valid JSON")
+        if not await run_in_threadpool(keep, ticket, document):
+            return refusal(404, "nobody waits for this call")
+        return JSONResponse({"status": "told"})
 
-    return application
+    return Starlette(routes=[Route("/{ticket}", answer, methods=["POST"])])

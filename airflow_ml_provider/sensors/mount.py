@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.sensor import PokeReturnValue
 
-from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.errors import SpecError, Unavailable
 from airflow_ml_provider.operators.base import final_errors
 from airflow_ml_provider.sensors.base import DeferrableSensor
 
@@ -21,11 +21,15 @@ class MountFileSensor(DeferrableSensor):
 
     Deferred sensors that wait in one folder share one listing, however many they are.
 
-    :param path: ``mount://<name>/<path>``; ``*`` and ``?`` stand for parts of a name, ``**`` for folders. Templated.
+    A passing fault of the store is waited out.
+
+    :param path: ``mount://<name>/<path>``; ``*`` and ``?`` stand for parts of a name, ``**`` for folders. All else stands for itself,
+        ``[`` too. Templated.
     :param min_files: how many files must match.
     :param min_age: seconds for which each must have been left alone, for writers that append.
     :param deferrable: wait in the triggerer, without a worker.
     :raises AirflowSensorTimeout: ``timeout`` has passed.
+    :raises AccessDenied: the connection may not list the folder.
     """
 
     template_fields: Sequence[str] = ("path",)
@@ -47,7 +51,11 @@ class MountFileSensor(DeferrableSensor):
 
         with final_errors():
             pattern = check_pattern(self.path)
-            files = matches(MountFileSystem(), folder_of(pattern), [pattern])[pattern]
+            try:
+                files = matches(MountFileSystem(), folder_of(pattern), [pattern])[pattern]
+            except Unavailable as error:
+                self.log.warning("The next look may be answered: %s", error)
+                return PokeReturnValue(False)
         self.log.info("%d files match %s", len(files), pattern)
         return PokeReturnValue(enough(files, self.min_files, self.min_age), xcom_value=[file.path for file in files])
 

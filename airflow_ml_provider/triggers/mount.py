@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_ml_provider.core.errors import ProviderError
+from airflow_ml_provider.core.errors import AccessDenied, ProviderError, Unavailable
 from airflow_ml_provider.core.polling import backoff
 from airflow_ml_provider.triggers.poller import Poller, shared_poller
 
@@ -30,13 +30,20 @@ class FolderPoller(Poller):
 
         if self._filesystem is None:
             self._filesystem = MountFileSystem()
-        return matches(self._filesystem, self.folder, ids)
+        try:
+            return matches(self._filesystem, self.folder, ids)
+        except AccessDenied:  # the connection may have new credentials by now
+            self._filesystem.reopen()
+            return matches(self._filesystem, self.folder, ids)
+        except Unavailable:
+            self._filesystem.reopen()
+            raise
 
 
 class MountFileTrigger(BaseTrigger):
     """Fires once enough files match. Triggers that wait in one folder share its listing.
 
-    The event is a mapping: ``outcome`` (``found``, ``timeout``, ``error`` when the mount cannot be opened) and ``message``.
+    The event is a mapping: ``outcome`` (``found``, ``timeout``, ``error`` when the mount cannot be opened or listed) and ``message``.
 
     :param path: a pattern.
     :param min_files: how many must match.
@@ -74,9 +81,9 @@ class MountFileTrigger(BaseTrigger):
             while (left := self._seconds_left()) > 0:
                 try:
                     found = await poller.look(self.path, min(backoff(self.poll_interval, faults), left))
-                except ProviderError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - every store has errors of its own
+                except Exception as error:
+                    if isinstance(error, ProviderError) and not isinstance(error, Unavailable):
+                        raise
                     faults += 1
                     self.log.warning("%s cannot be listed (%s): %d times in a row", folder, error, faults)
                     continue

@@ -218,6 +218,7 @@ def test_a_webhook_waits_until_it_is_called_back(
     port = airflow.servers[0].sockets[0].getsockname()[1]
 
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AIRFLOW__AIRFLOW_ML_PROVIDER__CALLBACKS", "True")
     monkeypatch.setattr(hooks_callbacks, "PAGES", "")
     refused = {"StatusCode": "403", "Error": {"ErrorCode": "77", "Message": "not today"}}
     done = pipeline(

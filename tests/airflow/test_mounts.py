@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, Asset, Variable, task
 
+from airflow_ml_provider._compat import AirflowFailException
 from airflow_ml_provider.assets.mount import create_asset
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.core.mounts import Mount
@@ -110,6 +111,65 @@ def test_a_read_only_mount_refuses_every_change(monkeypatch: pytest.MonkeyPatch,
         assert caught.value.errno == errno.EROFS
     assert filesystem.cat_file("fixed/a") == b"1"
     assert sorted(path.name for path in raw.iterdir()) == ["a", "in"]
+
+
+OUT = "raw/in/../../secret.txt"
+WAYS_OUT = {
+    **{
+        name: lambda filesystem, name=name: getattr(filesystem, name)(OUT)
+        for name in (
+            *("cat", "cat_file", "head", "tail", "sign", "exists", "isfile", "isdir", "size", "created", "modified", "checksum"),
+            *("ukey", "du", "touch", "rm_file", "mkdir", "makedirs", "rmdir", "info", "ls", "find", "glob", "open", "rm", "stat"),
+            *("read_text", "read_bytes", "listdir", "lexists", "disk_usage", "expand_path", "tree", "get_mapper", "delete"),
+        )
+    },
+    "walk": lambda filesystem: list(filesystem.walk(OUT)),
+    "pattern": lambda filesystem: filesystem.glob("raw/*/../../*.txt"),
+    "pipe_file": lambda filesystem: filesystem.pipe_file(OUT, b""),
+    "pipe": lambda filesystem: filesystem.pipe({OUT: b""}),
+    "cat_ranges": lambda filesystem: filesystem.cat_ranges([OUT], [0], [1], on_error="raise"),
+    "read_block": lambda filesystem: filesystem.read_block(OUT, 0, 1),
+    "get": lambda filesystem: filesystem.get(OUT, "/tmp/none"),
+    "get_file": lambda filesystem: filesystem.get_file(OUT, "/tmp/none"),
+    "put": lambda filesystem: filesystem.put(__file__, OUT),
+    "put_file": lambda filesystem: filesystem.put_file(__file__, OUT),
+    "cp_file from": lambda filesystem: filesystem.cp_file(OUT, "raw/b"),
+    "cp_file to": lambda filesystem: filesystem.cp_file("raw/in", OUT),
+    "copy": lambda filesystem: filesystem.copy(OUT, "raw/b"),
+    "mv from": lambda filesystem: filesystem.mv(OUT, "raw/b"),
+    "mv to": lambda filesystem: filesystem.mv("raw/in", OUT),
+    "rm of many": lambda filesystem: filesystem.rm(["raw/in/none", OUT]),
+    "backslashes": lambda filesystem: filesystem.cat_file("raw/in\\..\\..\\secret.txt"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_nothing_leads_out_of_a_mount(raw: Path, way: str) -> None:
+    """Whatever its store is: the path is refused before the mount is opened."""
+    from airflow_ml_provider.filesystems.mount import MountFileSystem
+
+    (raw.parent / "secret.txt").write_text("another team's")
+    filesystem = MountFileSystem()
+    with pytest.raises((SpecError, FileNotFoundError)) as caught:
+        found = WAYS_OUT[way](filesystem)
+        assert way == "get_mapper", found
+        found["x"]
+    assert isinstance(caught.value, SpecError), caught.value
+    assert sorted(path.name for path in raw.parent.iterdir()) == ["raw", "secret.txt"]
+
+
+def test_a_sensor_does_not_look_outside(raw: Path) -> None:
+    with pytest.raises(AirflowFailException, match=r"takes one without '\.\.'"):
+        MountFileSensor(task_id="wait", path="mount://raw/../secret.txt").poke({})
+
+
+def test_object_storage_paths_stay_inside(raw: Path) -> None:
+    from airflow.sdk import ObjectStoragePath
+
+    (raw.parent / "secret.txt").write_text("another team's")
+    for path in (ObjectStoragePath("mount://raw/../secret.txt"), ObjectStoragePath("mount://raw") / ".." / "secret.txt"):
+        with pytest.raises((SpecError, ConfigurationError)):
+            path.read_text()
 
 
 def test_fsspec_finds_it_by_its_scheme(raw: Path, airflow_db: None) -> None:

@@ -80,10 +80,13 @@ def sftp_server(folder: Path) -> Iterator[SftpServer]:
 
 
 def _let_go() -> None:
-    """Close the connections of this process, which fsspec keeps for whoever asks for the same server again."""
+    """Close the connections of this process, which it keeps for whoever asks for the same server again."""
     from sshfs import SSHFileSystem
 
+    from airflow_ml_provider.hooks.stores import forget_store
+
     SSHFileSystem.clear_instance_cache()
+    forget_store()
     gc.collect()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.bases.hook import BaseHook
 
 from airflow_ml_provider._compat import AirflowNotFoundException
-from airflow_ml_provider.adf.services import conn_id_of
+from airflow_ml_provider.adf.connections import conn_id_of
 from airflow_ml_provider.core.backend import Feature
 from airflow_ml_provider.core.errors import ClusterFailed, NotFound
 from airflow_ml_provider.core.spec import ClusterSpec
@@ -46,6 +46,7 @@ class AdfClusterOperator(CreateSparkClusterOperator):
     that changes) is left to the connection's defaults, and said in the log.
 
     :param service: the linked service or the pool.
+    :param conn_id: of its connection, where arguments tell it from the one that has the service's name.
     :param shared: the first live cluster of this service with these fields serves every activity that asks for it, of any run; the
         last one's end leaves it to its ``idle_timeout``. Activities of one run never make two; of two runs that begin at once, each
         may make one.
@@ -58,6 +59,7 @@ class AdfClusterOperator(CreateSparkClusterOperator):
         self,
         *,
         service: str = "",
+        conn_id: str = "",
         shared: bool = False,
         share: str = "",
         of_run: bool = False,
@@ -66,13 +68,14 @@ class AdfClusterOperator(CreateSparkClusterOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.service = service
+        self.conn_id = conn_id or (conn_id_of(service) if service else "")
         self.shared = shared
         self.share = share or service
         self.of_run = of_run
         self.all_items = all_items
 
     def ask(self, context: Context) -> str:
-        self.spark_conn_id = _connection_of(self.service) or self.spark_conn_id
+        self.spark_conn_id = _connection_of(self.conn_id) or self.spark_conn_id
         return super().ask(context)
 
     def on_kill(self) -> None:
@@ -126,7 +129,7 @@ class AdfEndOfJobOperator(TerminateSparkClusterOperator):
 def end_of_shared(maker: AdfClusterOperator, context: Context) -> None:
     """Ask for the end of every cluster that tasks of this run, or of this item of a loop, share under the maker's name."""
     with final_errors():
-        backend = SparkClusterHook(_connection_of(maker.service) or maker.spark_conn_id).backend
+        backend = SparkClusterHook(_connection_of(maker.conn_id) or maker.spark_conn_id).backend
     for cluster in owned(backend, {_SERVICE_TAG: maker.share, **origin(context)}, log=maker.log):
         insist(partial(backend.terminate, cluster), log=maker.log)
         maker.log.info("Asked for the end of %s", cluster)
@@ -170,11 +173,10 @@ def fitting(fields: Mapping[str, Any], backend: str, limits: Mapping[Feature, st
     return found, left_out
 
 
-def _connection_of(service: str) -> str | None:
+def _connection_of(conn_id: str) -> str | None:
     """The id of the linked service's connection, where there is one that makes clusters."""
-    if not service:
+    if not conn_id:
         return None
-    conn_id = conn_id_of(service)
     try:
         found = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:

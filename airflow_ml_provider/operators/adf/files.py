@@ -19,7 +19,8 @@ from airflow_ml_provider.operators.adf.downloads import download
 from airflow_ml_provider.operators.adf.loading import load
 from airflow_ml_provider.operators.adf.places import Store, dataset_of, dataset_place
 from airflow_ml_provider.operators.adf.rest import rows_of_rest
-from airflow_ml_provider.operators.adf.rows import Row, of_files, shaped, to_file
+from airflow_ml_provider.operators.adf.row_columns import Row
+from airflow_ml_provider.operators.adf.rows import of_files, shaped, to_file
 from airflow_ml_provider.operators.adf.selecting import SCHEME, Selection, select
 from airflow_ml_provider.operators.adf.tables import hook_of, rows_of
 from airflow_ml_provider.operators.adf.unpacking import is_packed, unpack
@@ -87,13 +88,16 @@ def _targets(call: Call, chosen: Selection, sink: Store) -> dict[str, str]:
 
 def _rows(call: Call, source: Store, sink: Store) -> dict[str, Any]:
     asked, sent = call("source", {}), call("sink", {})
-    rows = shaped(_read(call, source, asked), columns(call("translator"), collected=source.kind == REST), more_columns(asked))
+    mapped, more = columns(call("translator"), collected=source.kind == REST), more_columns(asked)
+    nested = source.kind in ("json", REST)
+    rows = shaped(_read(call, source, asked), mapped, more, nested=nested)
+    known = [*[one.sink for one in mapped], *more] if mapped else source.columns if nested else ()
     if sink.is_file:
         settings = pick(sent, "formatSettings") or {}
         name = "" if sink.file_name else f"/{call.activity.name}{suffix(sink.kind, settings)}"
-        count = to_file(sink, sink.path.removeprefix(SCHEME) + name, rows, settings)
+        count = to_file(sink, sink.path.removeprefix(SCHEME) + name, rows, settings, known)
     else:
-        count = load(hook_of(sink.conn_id), sink, rows, sent)
+        count = load(hook_of(sink.conn_id), sink, rows, sent, known)
     return {"rowsRead": count, "rowsCopied": count}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_ml_provider._compat import AirflowNotFoundException
-from airflow_ml_provider.adf.services import conn_id_of
+from airflow_ml_provider.adf.connections import conn_id_of
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 
 

@@ -71,17 +71,30 @@ class Inner:
         wanted: Wanted | str | None = call.view.place.wanted.get(call.activity.name)
         if not isinstance(wanted, Wanted):
             raise ConfigurationError(wanted or f"activity {call.activity.name!r}: there is no cluster for it")
-        key = wanted.share or f"{wanted.service} {_digest(wanted)}"
+        key = wanted.share or f"{wanted.conn_id or wanted.service} {_digest(wanted)}"
         if key not in self._makers:
             self._makers[key] = self._made(wanted, key)
         return self._makers[key]
 
     def _made(self, wanted: Wanted, key: str) -> AdfClusterOperator:
         if wanted.shared and not wanted.of_run:
-            return AdfClusterOperator(task_id="cluster", service=wanted.service, shared=True, share=wanted.share, **wanted.fields)
+            return AdfClusterOperator(
+                task_id="cluster",
+                service=wanted.service,
+                conn_id=wanted.conn_id,
+                shared=True,
+                share=wanted.share,
+                **wanted.fields,
+            )
         share = f"{self.context['ti'].task_id} {key}"
         return _LoopsClusterOperator(
-            task_id="cluster", service=wanted.service, shared=True, of_run=True, share=share, **wanted.fields
+            task_id="cluster",
+            service=wanted.service,
+            conn_id=wanted.conn_id,
+            shared=True,
+            of_run=True,
+            share=share,
+            **wanted.fields,
         )
 
     @contextmanager

@@ -15,6 +15,7 @@ from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.filesystems.matching import modified_at
 from airflow_ml_provider.filesystems.mount import MountFileSystem
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
+from airflow_ml_provider.operators.adf.identifiers import quoted
 from airflow_ml_provider.operators.adf.places import Store, dataset_place
 from airflow_ml_provider.operators.adf.rows import arrow, of_files
 from airflow_ml_provider.operators.adf.selecting import SCHEME
@@ -53,17 +54,17 @@ def _is_table_there(place: Store) -> bool:
     """Whether the database has it: a database tells of a missing table by an error of its own."""
     hook = hook_of(place.conn_id)
     try:
-        hook.get_records(_empty(place))
+        hook.get_records(_empty(hook, place))
     except Exception:  # noqa: BLE001  the second query tells a missing table from a missing database
         hook.get_records("SELECT 1")
         return False
     return True
 
 
-def _empty(place: Store) -> str:
-    if not place.table:
+def _empty(hook: Any, place: Store) -> str:
+    if not place.table_parts:
         raise SpecError(f"dataset {place.name!r}: table: is required")
-    return f"SELECT * FROM {place.table} WHERE 1 = 0"  # noqa: S608  a name of the export, no input
+    return f"SELECT * FROM {quoted(hook, place.table_parts)} WHERE 1 = 0"  # noqa: S608  a quoted name
 
 
 def _info(place: Store) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _type(name: str) -> str:
 def _table_structure(place: Store) -> Structure:
     hook = hook_of(place.conn_id)
     with closing(hook.get_conn()) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute(_empty(place))
+        cursor.execute(_empty(hook, place))
         return [
             {"name": column[0], "type": str(getattr(column[1], "__name__", column[1] or "String"))}
             for column in cursor.description

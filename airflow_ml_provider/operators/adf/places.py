@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_ml_provider.adf.datasets import is_legacy, kind_of
+from airflow_ml_provider.adf.connections import conn_id_of, connection_id, dataset_arguments
+from airflow_ml_provider.adf.datasets import is_legacy, kind_of, schema_columns
 from airflow_ml_provider.adf.graph import Reference, Resource
 from airflow_ml_provider.adf.reading import pick, read_reference
-from airflow_ml_provider.adf.services import conn_id_of
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.operators.adf.calls import Call
+from airflow_ml_provider.operators.adf.identifiers import parts_of
 
 _CONTAINERS = ("container", "fileSystem", "bucketName")
-__all__ = ["Store", "conn_id_of", "dataset_of", "dataset_place", "location"]
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,14 @@ class Store:
 
     :param kind: the dataset's type in lower case, such as ``parquet`` or ``azuresqltable``.
     :param properties: its type properties, with their values.
+    :param columns: that its schema names.
     """
 
     name: str
     kind: str
     conn_id: str
     properties: Mapping[str, Any]
+    columns: tuple[str, ...] = ()
 
     @property
     def is_file(self) -> bool:
@@ -60,10 +62,13 @@ class Store:
         return f"mount://{self.conn_id}/{path}".rstrip("/")
 
     @property
-    def table(self) -> str:
-        """The table's name, with its schema; empty where the dataset names none."""
+    def table_parts(self) -> tuple[str, ...]:
+        """The table's name after its schema's, as they are; nothing where the dataset names none."""
         parts = [pick(self.properties, key) for key in ("schema", "table")]
-        return ".".join(str(part) for part in parts if part) or str(pick(self.properties, "tableName") or "")
+        if pick(self.properties, "table"):
+            return tuple(str(part) for part in parts if part)
+        name = pick(self.properties, "tableName")
+        return tuple(parts_of(str(name))) if name else ()
 
 
 def location(raw: Any) -> str:
@@ -83,9 +88,16 @@ def dataset_place(call: Call, reference: Reference | Mapping[str, Any] | None) -
     service = read_reference(pick(dataset.properties, "linkedServiceName"))
     if service is None:
         raise SpecError(f"dataset {dataset.name!r}: linkedServiceName: is required")
-    properties = view.resolve_in(dataset.type_properties, _arguments(call, found, dataset))
+    arguments = {name: view.resolve(value) for name, value in dataset_arguments(found, dataset).items()}
+    properties = view.resolve_in(dataset.type_properties, arguments)
     kind = kind_of(dataset.type, dataset.type_properties)
-    return Store(dataset.name, kind, conn_id_of(service.name), _modern(dataset.type, properties))
+    return Store(
+        dataset.name,
+        kind,
+        connection_of(call, service, arguments),
+        _modern(dataset.type, properties),
+        schema_columns(dataset.properties),
+    )
 
 
 def dataset_of(call: Call, reference: Reference | None) -> Resource:
@@ -108,8 +120,23 @@ def _modern(kind: str, properties: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**(shape if isinstance(shape, Mapping) else {}), "location": place}
 
 
-def _arguments(call: Call, reference: Reference, dataset: Resource) -> dict[str, Any]:
-    """The values of the dataset's parameters."""
-    declared = pick(dataset.properties, "parameters") or {}
-    defaults = {name: pick(one, "defaultValue") for name, one in declared.items() if isinstance(one, Mapping)}
-    return {**defaults, **{name: call.view.resolve(value) for name, value in reference.parameters.items()}}
+def connection_of(call: Call, service: Reference, dataset: Mapping[str, Any] | None = None) -> str:
+    """The id of the connection for a linked service with the arguments that a reference gives it.
+
+    :param dataset: what ``dataset()`` is in them.
+    """
+    place = call.view.place
+    arguments = {name: call.view.resolve_in(value, dataset or {}) for name, value in service.parameters.items()}
+    found = connection_id(service.name, place.factory.linked_service(service.name, place.pipeline.source), arguments)
+    if found != conn_id_of(service.name):
+        told = ", ".join(f"{name} = {value!r}" for name, value in arguments.items())
+        call.log.info("Linked service %r with %s is the connection %s", service.name, told, found)
+    return found
+
+
+def service_of(call: Call) -> str:
+    """The id of the connection for the activity's own linked service; :class:`SpecError` when it names none."""
+    service = call.activity.linked_service
+    if service is None:
+        raise SpecError(f"activity {call.activity.name!r}: linkedServiceName: is required")
+    return connection_of(call, service)

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from typing import Any
 
 from airflow_ml_provider.adf.formats import Dialect, codec_of, dialect
@@ -15,12 +15,12 @@ from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.translators import Column
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.filesystems.mount import MountFileSystem
+from airflow_ml_provider.operators.adf.calls import ActivityFailed
 from airflow_ml_provider.operators.adf.places import Store
 from airflow_ml_provider.operators.adf.plain import plain
+from airflow_ml_provider.operators.adf.row_columns import BATCH, Row, Table, aligned
 from airflow_ml_provider.operators.adf.sheets import rows_of_sheet
 
-Row = dict[str, Any]
-BATCH = 5000
 _CODECS = {"": None, "none": None, "gzip": "gzip", "bzip2": "bz2"}
 
 
@@ -37,12 +37,24 @@ def of_files(place: Store, files: Sequence[str], settings: Mapping[str, Any]) ->
         yield from _READERS[place.kind](place, file, settings)
 
 
-def to_file(place: Store, path: str, rows: Iterable[Row], settings: Mapping[str, Any]) -> int:
-    """Write a file of a dataset's format, and return how many rows it has. It is there only once it is whole."""
+def to_file(place: Store, path: str, rows: Iterable[Row], settings: Mapping[str, Any], known: Sequence[str] = ()) -> int:
+    """Write a file of a dataset's format, and return how many rows it has. It is there only once it is whole.
+
+    :param known: the columns, where a translator or a schema names them; see :func:`~airflow_ml_provider.operators.adf.row_columns.aligned`.
+    """
     if place.kind not in _WRITERS:
         raise SpecError(f"dataset {place.name!r}: {place.kind}: rows are written to {', '.join(_WRITERS)} files")
-    MountFileSystem().makedirs(path.rpartition("/")[0], exist_ok=True)
-    return _WRITERS[place.kind](place, path, iter(rows), settings)
+    filesystem, (folder, _, name) = MountFileSystem(), path.rpartition("/")
+    filesystem.makedirs(folder, exist_ok=True)
+    scratch = f"{folder}/_adf_{name}"
+    try:
+        count = _WRITERS[place.kind](place, scratch, aligned(rows, known), settings)
+    except BaseException:
+        if filesystem.exists(scratch):
+            filesystem.rm(scratch)
+        raise
+    filesystem.mv(scratch, path)
+    return count
 
 
 def of_query(hook: Any, text: str, values: Sequence[Any] = ()) -> Iterator[Row]:
@@ -54,11 +66,14 @@ def of_query(hook: Any, text: str, values: Sequence[Any] = ()) -> Iterator[Row]:
             yield from (dict(zip(names, row, strict=True)) for row in batch)
 
 
-def shaped(rows: Iterable[Row], columns: Sequence[Column], more: Mapping[str, Any]) -> Iterator[Row]:
-    """The rows with the columns that a translator names, all where it names none, and more with one value each."""
+def shaped(rows: Iterable[Row], columns: Sequence[Column], more: Mapping[str, Any], *, nested: bool = False) -> Iterator[Row]:
+    """The rows with the columns that a translator names, all where it names none, and more with one value each.
+
+    :param nested: rows are JSON objects, which may lack a property: it is None then.
+    """
     for row in rows:
         try:
-            kept = {one.sink: row[one.source] for one in columns} if columns else row
+            kept = {one.sink: row.get(one.source) if nested else row[one.source] for one in columns} if columns else row
         except KeyError as error:
             raise SpecError(f"translator.mappings: got the column {error}: takes {', '.join(map(repr, row))}") from None
         yield {**kept, **more}
@@ -71,10 +86,14 @@ def _delimited(place: Store, file: str, settings: Mapping[str, Any]) -> Iterator
             stream.readline()
         lines = csv.reader(stream, **_csv(asked))
         names = next(lines, []) if asked.header else None
-        for line in lines:
-            if line:
-                known = names or [f"Prop_{number}" for number in range(len(line))]
-                yield dict(zip(known, (None if value == asked.null else value for value in line), strict=False))
+        for line in filter(None, lines):
+            names = names or [f"Prop_{number}" for number in range(len(line))]
+            if len(line) > len(names):
+                fix = (
+                    f"line {lines.line_num} has {len(line)} values for {len(names)} columns: check columnDelimiter and quoteChar"
+                )
+                raise ActivityFailed(f"dataset {place.name!r}: {file}: {fix}", "DelimitedTextMoreColumnsThanDefined")
+            yield dict(zip_longest(names, (None if value == asked.null else value for value in line)))
 
 
 def _csv(asked: Dialect) -> dict[str, Any]:
@@ -124,14 +143,14 @@ def _columnar(place: Store, file: str, settings: Mapping[str, Any]) -> Iterator[
             yield from batch.to_pylist()
 
 
-def _write_delimited(place: Store, path: str, rows: Iterator[Row], settings: Mapping[str, Any]) -> int:
+def _write_delimited(place: Store, path: str, table: Table, settings: Mapping[str, Any]) -> int:
     asked = dialect(place.properties, settings)
     with _text(place, path, asked, "wb") as stream:
-        writer, count = csv.writer(stream, lineterminator=asked.line, **_csv(asked)), 0
-        for row in rows:
-            if not count and asked.header:
-                writer.writerow(row)
-            writer.writerow([asked.null if value is None else _cell(value) for value in row.values()])
+        writer, count = csv.DictWriter(stream, table.names, lineterminator=asked.line, **_csv(asked)), 0
+        if asked.header and table.names:
+            writer.writeheader()
+        for row in table.rows:
+            writer.writerow({name: asked.null if value is None else _cell(value) for name, value in row.items()})
             count += 1
     return count
 
@@ -141,11 +160,11 @@ def _cell(value: Any) -> Any:
     return json.dumps(found) if isinstance(found, dict | list) else found
 
 
-def _write_json(place: Store, path: str, rows: Iterator[Row], settings: Mapping[str, Any]) -> int:
+def _write_json(place: Store, path: str, table: Table, settings: Mapping[str, Any]) -> int:
     listed = str(pick(settings, "filePattern") or "").casefold() == "arrayofobjects"
     with _text(place, path, Dialect(), "wb") as stream:
         count = 0
-        for row in rows:
+        for row in table.rows:
             stream.write(("[" if not count else ",\n") if listed else "")
             stream.write(json.dumps({name: plain(value) for name, value in row.items()}) + ("" if listed else "\n"))
             count += 1
@@ -153,20 +172,33 @@ def _write_json(place: Store, path: str, rows: Iterator[Row], settings: Mapping[
     return count
 
 
-def _write_parquet(place: Store, path: str, rows: Iterator[Row], settings: Mapping[str, Any]) -> int:
+def _write_parquet(place: Store, path: str, table: Table, settings: Mapping[str, Any]) -> int:
     """The first batch's types are the file's; a column that is empty in it is text."""
-    pyarrow, parquet, count = arrow(), arrow("parquet"), 0
-    first = pyarrow.Table.from_pylist(list(islice(rows, BATCH)))
-    types = [(one.name, pyarrow.string() if pyarrow.types.is_null(one.type) else one.type) for one in first.schema]
-    schema = pyarrow.schema(types)
+    parquet, count = arrow("parquet"), 0
+    schema = _schema_of(table)
     codec = codec_of("parquet", place.properties) or "snappy"
     with MountFileSystem().open(path, "wb") as stream, parquet.ParquetWriter(stream, schema, compression=codec) as writer:
-        table = first.cast(schema)
-        while table.num_rows:
-            writer.write_table(table)
-            count += table.num_rows
-            table = pyarrow.Table.from_pylist(list(islice(rows, BATCH)), schema=schema)
+        while batch := list(islice(table.rows, BATCH)):
+            columns = [_array([row[one.name] for row in batch], one.name, one.type) for one in schema]
+            writer.write_table(arrow().Table.from_arrays(columns, schema=schema))
+            count += len(batch)
     return count
+
+
+def _schema_of(table: Table) -> Any:
+    pyarrow = arrow()
+    arrays = {name: _array([row[name] for row in table.sample], name) for name in table.names}
+    types = [(name, pyarrow.string() if pyarrow.types.is_null(one.type) else one.type) for name, one in arrays.items()]
+    return pyarrow.schema(types)
+
+
+def _array(values: list[Any], name: str, kind: Any = None) -> Any:
+    """One column's values, of a type that holds them all."""
+    pyarrow = arrow()
+    try:
+        return pyarrow.array(values, kind)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+        raise SpecError(f"column {name!r}: its values have no common type ({error}): give it one in the source") from error
 
 
 def arrow(module: str = "") -> Any:

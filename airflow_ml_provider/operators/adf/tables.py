@@ -9,9 +9,11 @@ from typing import Any
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
-from airflow_ml_provider.operators.adf.places import Store, conn_id_of, dataset_place
+from airflow_ml_provider.operators.adf.identifiers import parts_of, quoted
+from airflow_ml_provider.operators.adf.places import Store, dataset_place, service_of
 from airflow_ml_provider.operators.adf.plain import plain
-from airflow_ml_provider.operators.adf.rows import Row, of_files, of_query
+from airflow_ml_provider.operators.adf.row_columns import Row
+from airflow_ml_provider.operators.adf.rows import of_files, of_query
 from airflow_ml_provider.operators.adf.selecting import select
 
 _ROWS_AT_MOST = 5000
@@ -52,14 +54,14 @@ def rows_of(call: Call, place: Store, source: Mapping[str, Any]) -> Iterator[Row
     if procedure := pick(source, "sqlReaderStoredProcedureName"):
         return of_query(hook, *_procedure(hook, str(procedure), pick(source, "storedProcedureParameters") or {}))
     query = next((str(found) for key in _QUERIES if (found := pick(source, key))), "")
-    if not query and not place.table:
+    if not query and not place.table_parts:
         raise SpecError(f"activity {call.activity.name!r}: takes a query, or a dataset {place.name!r} with a table")
-    return of_query(hook, query or f"SELECT * FROM {place.table}")  # noqa: S608  names of the export, no input
+    return of_query(hook, query or f"SELECT * FROM {quoted(hook, place.table_parts)}")  # noqa: S608  a quoted name
 
 
 def script(call: Call) -> Any:
     """Every script in turn; the rows of each query are a result set."""
-    hook = hook_of(_service(call))
+    hook = hook_of(service_of(call))
     results: list[Any] = []
     for one in call("scripts", []):
         text, kind = str(pick(one, "text") or ""), str(pick(one, "type") or "Query")
@@ -80,7 +82,7 @@ def _input(call: Call, parameter: Mapping[str, Any]) -> Any:
 
 
 def stored_procedure(call: Call) -> Any:
-    hook = hook_of(_service(call))
+    hook = hook_of(service_of(call))
     text, values = _procedure(hook, str(call.required("storedProcedureName")), call("storedProcedureParameters", {}))
     hook.run(text, parameters=values or None, autocommit=True)
     return {}
@@ -91,7 +93,21 @@ def _procedure(hook: Any, name: str, arguments: Mapping[str, Any]) -> tuple[str,
     values = [pick(one, "value") if isinstance(one, Mapping) else one for one in arguments.values()]
     how, by_name = _PROCEDURES.get(getattr(hook, "conn_type", ""), _EXEC)
     mark = getattr(hook, "placeholder", "%s")
-    return how.format(name=name, arguments=", ".join(by_name.format(name=one, mark=mark) for one in arguments)).strip(), values
+    named = ", ".join(by_name.format(name=_argument(one), mark=mark) for one in arguments)
+    return how.format(name=_procedure_name(hook, name), arguments=named).strip(), values
+
+
+def _procedure_name(hook: Any, name: str) -> str:
+    """A plain word stays as it is: databases that fold names to one case find the procedure by it."""
+    return ".".join(part if part.isidentifier() else quoted(hook, [part]) for part in parts_of(name))
+
+
+def _argument(name: str) -> str:
+    """An argument's name, which no database quotes; :class:`SpecError` for one that is no word."""
+    word = name.removeprefix("@")
+    if not word.isidentifier():
+        raise SpecError(f"storedProcedureParameters: got the name {name!r}: takes letters, digits and _")
+    return word
 
 
 def hook_of(conn_id: str) -> Any:
@@ -109,10 +125,3 @@ def hook_of(conn_id: str) -> Any:
     if not hasattr(hook, "insert_rows"):
         raise ConfigurationError(f"connection {conn_id!r}: got a {type(hook).__name__}: takes a connection to a database")
     return hook
-
-
-def _service(call: Call) -> str:
-    service = call.activity.linked_service
-    if service is None:
-        raise SpecError(f"activity {call.activity.name!r}: linkedServiceName: is required")
-    return conn_id_of(service.name)

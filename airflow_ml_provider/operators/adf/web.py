@@ -13,7 +13,7 @@ from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
 from airflow_ml_provider.operators.adf.http import ask, ask_connection, password_of
-from airflow_ml_provider.operators.adf.places import conn_id_of
+from airflow_ml_provider.operators.adf.places import service_of
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 _BODIES = ("POST", "PUT", "PATCH", "DELETE")
@@ -41,10 +41,7 @@ def web(call: Call) -> Any:
 
 def azure_function(call: Call) -> Any:
     """A request to the function app of the linked service's connection: its host, and its password as the function's key."""
-    service = call.activity.linked_service
-    if service is None:
-        raise SpecError(f"activity {call.activity.name!r}: linkedServiceName: is required")
-    conn_id = conn_id_of(service.name)
+    conn_id = service_of(call)
     key = password_of(conn_id)
     content, headers = _content(call, call("body"))
     if key:

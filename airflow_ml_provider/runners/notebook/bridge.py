@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .errors import Missing, NotebookExit
-from .outputs import bundle_of, table_bundle
+from .outputs import bundle_of
+from .tables import table_bundle
 
 if TYPE_CHECKING:
     from .session import Session
@@ -70,7 +71,7 @@ class Bridge:
         """Show the table in a file."""
         with Path(path).open(newline="", encoding="utf-8") as file:
             columns, *rows = csv.reader(file)
-        self._session.recorder.data(table_bundle(columns, rows, self._session.recorder))
+        self._session.recorder.data(table_bundle(columns, rows, self._session.recorder.redactor))
 
     def _png(self, path: str) -> None:
         """Show the picture in a file."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .arguments import text_of
 from .errors import Missing, NotebookExit, Unavailable
 from .files import FileSystem
 from .utility import Utility
@@ -86,7 +87,7 @@ class Widgets(Utility):
     NAME = "widgets"
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
-        self._set = {name: str(value) for name, value in parameters.items()}
+        self._set = {name: text_of(value) for name, value in parameters.items()}
         self._defaults: dict[str, str] = {}
 
     def _assign(self, values: Mapping[str, str]) -> None:
@@ -152,7 +153,7 @@ class NotebookUtils(Utility):
 
         :param timeout_seconds: looked at between its cells; 0 sets no limit.
         """
-        return self._run(path, timeout_seconds, {key: str(value) for key, value in (arguments or {}).items()})
+        return self._run(path, timeout_seconds, {key: text_of(value) for key, value in (arguments or {}).items()})
 
     def exit(self, value: Any = "") -> None:
         """End the notebook and hand back a value."""

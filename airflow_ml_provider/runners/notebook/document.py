@@ -21,6 +21,8 @@ td,th{border:1px solid #d0d7de;padding:.2em .6em;text-align:left}.no{color:#6e77
 img{max-width:100%}.sum{color:#6e7781}
 """
 
+_BINARY = ("image/png", "image/jpeg", "image/gif", "application/pdf")
+
 
 @dataclass
 class Ran:
@@ -46,16 +48,24 @@ def redact(cells: list[Ran], redactor: Redactor) -> None:
 
 
 def _leaves(output: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Where the texts of an output stand; pictures are left alone."""
-    for key in ("text", "ename", "evalue"):
-        if isinstance(output.get(key), str):
-            yield output, key
-    for at in range(len(output.get("traceback", ()))):
-        yield output["traceback"], at
-    data = output.get("data", {})
-    for mime in data:
-        if mime.startswith("text/") and isinstance(data[mime], str):
-            yield data, mime
+    """Where the texts of an output stand, also those in JSON and SVG."""
+    for key in ("text", "ename", "evalue", "traceback"):
+        yield from _texts(output, key)
+    for mime in output.get("data", {}):
+        if mime not in _BINARY:
+            yield from _texts(output["data"], mime)
+
+
+def _texts(holder: Any, key: Any) -> Iterator[tuple[Any, Any]]:
+    value = holder[key] if isinstance(holder, list) else holder.get(key)
+    if isinstance(value, str):
+        yield holder, key
+    elif isinstance(value, list):
+        for at in range(len(value)):
+            yield from _texts(value, at)
+    elif isinstance(value, dict):
+        for name in value:
+            yield from _texts(value, name)
 
 
 def to_ipynb(cells: list[Ran], *, language: str, facts: dict[str, Any]) -> str:

@@ -25,16 +25,21 @@ def needs_kernel(asked: str | None, found: str | None, language: str, databricks
 
 
 def run_in_kernel(kernel: str, cells: Sequence[Cell], recorder: Recorder) -> list[Ran]:
-    """Run the cells; the last one that ran has failed if one did."""
+    """Run the cells; the last one that ran has failed if one did. Outputs go through the recorder, which bounds them."""
     client = _client(kernel, cells)
     ran = [Ran(cell) for cell in cells]
 
     def copy(cell: Any, cell_index: int, **_: Any) -> None:
         outputs = [json.loads(json.dumps(output)) for output in cell.get("outputs", ())]
         failed = any(output["output_type"] == "error" for output in outputs)
-        ran[cell_index].outputs, ran[cell_index].state = outputs, "failed" if failed else "ok"
         for output in outputs:
-            recorder.say(output.get("text") or output.get("data", {}).get("text/plain", ""))
+            if output["output_type"] == "stream":
+                recorder.text(output["name"], output["text"])
+            elif output["output_type"] == "error":
+                recorder.error(output["ename"], output["evalue"], "\n".join(output["traceback"]))
+            else:
+                recorder.data(output["data"])
+        ran[cell_index].outputs, ran[cell_index].state = recorder.take(), "failed" if failed else "ok"
 
     client.on_cell_executed = copy
     from nbclient.exceptions import CellExecutionError

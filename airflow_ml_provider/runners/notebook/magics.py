@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import sql
+from .arguments import has_widgets, with_widgets
 from .cells import run_target
 from .errors import Missing
 from .interpreters import NAMES
-from .outputs import bundle_of, table_bundle
+from .outputs import bundle_of
 from .sql_statements import split
+from .tables import table_bundle
 
 if TYPE_CHECKING:
     from .session import Session
@@ -39,9 +41,11 @@ def run_sql(session: Session, text: str) -> None:
         if found := sql.widget(written.text):
             getattr(widgets, found[0])(*found[1])
             continue
-        statement = sql.with_widgets(written.text, widgets.getAll())  # still one: Spark refuses what a widget's value adds to it
-        names = frozenset[str]().union(*(part.names for part in split(statement)))
-        args = {name: widgets.get(name) for name in sorted(names)}
+        statement = written.text
+        if has_widgets(statement):  # still one statement: Spark refuses what a widget's value adds to it
+            escapes = session.spark.conf.get("spark.sql.parser.escapedStringLiterals", "false") != "true"
+            statement = with_widgets(statement, widgets.getAll(), backslash_escapes=escapes)
+        args = {name: widgets.get(name) for name in sorted(written.names)}
         result = session.spark.sql(statement, args=args) if args else session.spark.sql(statement)
     if result is not None:
         session.namespace["_sqldf"] = result
@@ -73,7 +77,7 @@ def run_files(session: Session, text: str) -> None:
     result = getattr(session.dbutils.fs, command)(*arguments, **({"recurse": True} if recurse else {}))
     if isinstance(result, list):
         columns = list(result[0]._fields) if result else ["path"]
-        session.recorder.data(table_bundle(columns, [[str(value) for value in row] for row in result], session.recorder))
+        session.recorder.data(table_bundle(columns, [[str(value) for value in row] for row in result], session.recorder.redactor))
     elif result is not None:
         print(result)
 

@@ -11,6 +11,7 @@ import os
 import posixpath
 import sys
 import time
+import traceback
 import types
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -27,6 +28,7 @@ from .redaction import Redactor
 from .scala import CLASSES
 from .session import Library, Session, failure, with_parameters
 
+_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "SPARK_CONNECT_AUTHENTICATE_TOKEN")
 ARTIFACTS = "notebook"
 """The folder of a run's artifacts that the executed notebook is kept in."""
 
@@ -39,17 +41,22 @@ def main(request: Mapping[str, Any]) -> None:
     """
     secrets = json.loads(os.environ.pop("AIRFLOW_ML_SECRETS", "{}"))
     upstream = json.loads(os.environ.pop("AIRFLOW_ML_TASK_VALUES", "{}"))
-    redactor = Redactor(secrets.values())
+    redactor = Redactor([*secrets.values(), *(os.environ.get(name, "") for name in _SECRET_VARIABLES)])
     _see(request.get("folder"))
     library = Library(request["files"])
     shared = Shared(None, secrets, upstream, names=request["names"])
-    with log_stream() as log:
-        job = _Job(request, library, shared, redactor, log)
-        problem, handed_back = job.run()
-    job.keep(problem)
+    try:
+        with log_stream() as log:
+            job = _Job(request, library, shared, redactor, log)
+            problem, handed_back = job.run()
+        problem = problem or secret_in_result(handed_back, shared.values, redactor)
+        job.keep(problem)
+    except Exception as error:  # noqa: BLE001 - its message may show a secret
+        print(redactor(traceback.format_exc()), file=sys.stderr)
+        problem = "".join(traceback.format_exception_only(error)).strip()
     if problem:
         raise SystemExit(redactor(problem))
-    _hand_back({"exit": handed_back, "task_values": shared.values}, redactor)
+    _hand_back({"exit": handed_back, "task_values": shared.values})
 
 
 class _Job:
@@ -111,13 +118,13 @@ class _Job:
             "notebook": self.path,
             "state": "failed" if problem else "succeeded",
             "seconds": round(time.time() - self.began, 1),
-            "parameters": dict(self.request.get("parameters") or {}),
+            "parameters": self.request.get("parameters") or {},
             **{key.removeprefix("AIRFLOW_CTX_").lower(): value for key, value in os.environ.items() if key in _SHOWN},
         }
         name = posixpath.basename(self.path)
         files = {
-            f"{name}.html": to_html(name, self.ran, facts),
-            f"{name}.ipynb": to_ipynb(self.ran, language=self.notebook.language, facts=facts),
+            f"{name}.html": self.redactor(to_html(name, self.ran, facts)),
+            f"{name}.ipynb": self.redactor(to_ipynb(self.ran, language=self.notebook.language, facts=facts)),
             "source.json": json.dumps({"notebook": self.path, "files": self.request["files"]}, ensure_ascii=False),
         }
         try:
@@ -146,18 +153,20 @@ def _store(files: Mapping[str, str], run_id: str) -> str:
     return f"The executed notebook is in {folder}"
 
 
-def _hand_back(document: dict[str, Any], redactor: Redactor) -> None:
+def secret_in_result(handed_back: str | None, values: Mapping[str, Any], redactor: Redactor) -> str:
+    """Which part of the result contains a secret; empty when none does. A result is never changed: Airflow would store the secret."""
+    fix = "Airflow would store it in clear. Hand on the secret's name, and have the next task read the secret itself"
+    if redactor.found_in(handed_back or ""):
+        return f"dbutils.notebook.exit: the exit value contains a secret: {fix}"
+    for key, value in values.items():
+        if redactor.found_in({key: value}):
+            return f"dbutils.jobs.taskValues.set: the task value {redactor(key)!r} contains a secret: {fix}"
+    return ""
+
+
+def _hand_back(document: dict[str, Any]) -> None:
     if path := os.environ.get("AIRFLOW_ML_RESULT"):
-        Path(path).write_text(json.dumps(_clean(document, redactor)), encoding="utf-8")
-
-
-def _clean(value: Any, redactor: Redactor) -> Any:
-    """A JSON value with every text in it redacted."""
-    if isinstance(value, str):
-        return redactor(value)
-    if isinstance(value, dict):
-        return {redactor(key): _clean(item, redactor) for key, item in value.items()}
-    return [_clean(item, redactor) for item in value] if isinstance(value, list) else value
+        Path(path).write_text(json.dumps(document), encoding="utf-8")
 
 
 def _see(folder: str | None) -> None:

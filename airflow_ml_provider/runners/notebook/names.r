@@ -81,7 +81,7 @@ displayHTML <- function(text) invisible(.notebook$ask("html", paste(text, collap
 display <- function(x, ...) {
   path <- tempfile(fileext = ".csv")
   on.exit(unlink(path))
-  utils::write.csv(utils::head(as.data.frame(x), 1000), path, row.names = FALSE, fileEncoding = "UTF-8")
+  utils::write.csv(utils::head(as.data.frame(x), 1001), path, row.names = FALSE, fileEncoding = "UTF-8")
   invisible(.notebook$ask("csv", path))
 }
 .notebook$serve()

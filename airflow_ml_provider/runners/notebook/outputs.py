@@ -1,10 +1,12 @@
-"""What the cells show: printed text, tables, pictures and errors, redacted, kept for the document and copied to the log."""
+"""What the cells show: printed text, tables, pictures and errors, kept for the document and copied, masked, to the log.
+
+Every output is bounded. What does not fit is left out of the document, with a note in its place; the log has all printed text.
+"""
 
 from __future__ import annotations
 
 import base64
 import codecs
-import html
 import io
 import os
 import sys
@@ -13,19 +15,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from .redaction import MASK, Redactor
+from .redaction import Redactor
+from .tables import Table, is_spark_table, spark_table
 
-ROWS_SHOWN = 1000
-_LONGEST_TEXT = 1 << 20
-_LONGEST_CELL = 60
-_ROWS_IN_LOG = 20
-_LOOKED_BACK = 512
+TEXT_OF_CELL = 1 << 20
+"""Characters that a cell may print."""
+LONGEST_OUTPUT = 4 << 20
+"""Characters of one form of one output: HTML, a picture in Base64, JSON, the message of an error."""
+OUTPUTS_OF_CELL = 500
+OUTPUTS_OF_NOTEBOOK = 16 << 20
+"""Characters of all outputs of a notebook, and of those that it runs."""
+_SAID = 1 << 16
 
 Output = dict[str, Any]
-
-
-class Table(dict[str, Any]):
-    """The forms of a table of ours, whose HTML is safe: every cell in it is escaped."""
 
 
 class Recorder:
@@ -38,66 +40,121 @@ class Recorder:
         self.redactor = redactor
         self.outputs: list[Output] = []
         self._log = log
-        self._said = ""
         self._pending = ""
-        self._masked = False
+        self._text_left = TEXT_OF_CELL
+        self._left = OUTPUTS_OF_NOTEBOOK
+        self._is_full = False
         self._lock = threading.RLock()
 
     def text(self, name: str, text: str) -> None:
         """Add to the stream ``stdout`` or ``stderr``."""
         with self._lock:
-            last = self.outputs[-1] if self.outputs else {}
-            if last.get("output_type") == "stream" and last.get("name") == name:
-                if len(last["text"]) < _LONGEST_TEXT:
-                    last["text"] += text
-            elif text:
-                self.outputs.append({"output_type": "stream", "name": name, "text": text})
             self.say(text)
+            if not text or self._text_left < 0:
+                return
+            room = min(self._text_left, self._left)
+            self._text_left -= len(text)
+            if len(text) > room:
+                text, self._text_left = self._cut(text, room), -1
+            self._left -= len(text)
+            self._stream(name).append(text)
 
     def data(self, bundle: dict[str, Any], *, said: str | None = None) -> None:
         """Add a rich output: its forms by MIME type.
 
         :param said: what the log says of it, by default its plain text.
         """
+        forms = self._bounded(bundle)
+        metadata = {"airflow_ml_table": True} if isinstance(bundle, Table) else {}
+        words = forms.get("text/plain", "") if said is None else said
         with self._lock:
-            metadata = {"airflow_ml_table": True} if isinstance(bundle, Table) else {}
-            self.outputs.append({"output_type": "display_data", "data": dict(bundle), "metadata": metadata})
-            words = bundle.get("text/plain", "") if said is None else said
-            self.say(f"{words}\n" if words else "")
+            self.say(f"{self.redactor.shortened(words, _SAID)}\n" if words else "")
+            self._add({"output_type": "display_data", "data": forms, "metadata": metadata}, sum(map(_size, forms.values())))
 
     def error(self, kind: str, message: str, trace: str) -> None:
         """Add the error that ended the cell."""
+        message, trace = (self._fitting(text, LONGEST_OUTPUT // 8) for text in (message, trace))
+        output = {"output_type": "error", "ename": kind, "evalue": message, "traceback": trace.splitlines()}
         with self._lock:
-            self.outputs.append({"output_type": "error", "ename": kind, "evalue": message, "traceback": trace.splitlines()})
+            self.outputs.append(output)  # small, and worth more than all others
 
     def say(self, text: str) -> None:
-        """Copy to the log all but what may be the beginning of a secret."""
+        """Copy to the log all but what may be the beginning of a secret whose rest is still to come."""
         with self._lock:
-            self._pending += text
-            self._copy(min(len(self._pending), self.redactor.held(self._said + self._pending)))
+            pending = self._pending + text
+            whole = len(pending) - self.redactor.held(pending)
+            self._pending = pending[whole:]
+            self._copy(pending[:whole])
 
     def finish(self) -> None:
         """Copy what was held back."""
         with self._lock:
-            self._copy(0)
-
-    def _copy(self, held: int) -> None:
-        """Copy all but the last characters. What was copied before is looked at with it: a secret may have begun there."""
-        whole = len(self._pending) - held
-        clean = self.redactor.all([self._said, self._pending[:whole], self._pending[whole:]])[1]
-        if self._masked and clean.startswith(MASK):
-            clean = clean.removeprefix(MASK)  # one mask, however many pieces it came in
-        self._masked = clean.endswith(MASK) if clean else self._masked
-        self._log.write(clean)
-        self._log.flush()
-        self._said = (self._said + self._pending[:whole])[-_LOOKED_BACK:] if self.redactor.active else ""
-        self._pending = self._pending[whole:]
+            rest, self._pending = self._pending, ""
+            self._copy(rest)
 
     def take(self) -> list[Output]:
         """The outputs since the last call."""
         with self._lock:
             taken, self.outputs = self.outputs, []
-            return taken
+            self._text_left, self._is_full = TEXT_OF_CELL, False
+        for output in taken:
+            if output["output_type"] == "stream":
+                output["text"] = "".join(output["text"])
+        return taken
+
+    def _copy(self, text: str) -> None:
+        if text:
+            self._log.write(self.redactor(text))
+            self._log.flush()
+
+    def _stream(self, name: str) -> list[str]:
+        """The pieces of the stream that goes on."""
+        last = self.outputs[-1] if self.outputs else {}
+        if last.get("output_type") != "stream" or last.get("name") != name:
+            if not self._add({"output_type": "stream", "name": name, "text": []}, 0):
+                return []
+            last = self.outputs[-1]
+        pieces: list[str] = last["text"]
+        return pieces
+
+    def _cut(self, text: str, room: int) -> str:
+        """What there is room for, and a note. The cut leaves no beginning of a secret."""
+        note = f"… the page shows the first {TEXT_OF_CELL:,} characters of a cell"
+        if room < self._text_left:
+            note = f"… the page shows the first {OUTPUTS_OF_NOTEBOOK:,} characters of a notebook's outputs"
+        head = text[: max(room, 0)]
+        return f"{head[: len(head) - self.redactor.held(head)]}\n{note}: all of it is in the task's log\n"
+
+    def _add(self, output: Output, size: int) -> bool:
+        """Add an output, or one note when there is no room for it."""
+        if len(self.outputs) < OUTPUTS_OF_CELL and size <= self._left:
+            self._left -= size
+            self.outputs.append(output)
+            return True
+        if not self._is_full:
+            self._is_full = True
+            limits = f"{OUTPUTS_OF_CELL} outputs a cell and {OUTPUTS_OF_NOTEBOOK:,} characters a notebook"
+            note = f"… more outputs of this cell are left out: the page has room for {limits}\n"
+            self.outputs.append({"output_type": "stream", "name": "stderr", "text": [note]})
+        return False
+
+    def _bounded(self, bundle: dict[str, Any]) -> dict[str, Any]:
+        """The forms of an output that are not too long, and what stands for the others."""
+        forms = {mime: form for mime, form in bundle.items() if _size(form) <= LONGEST_OUTPUT}
+        left_out = [f"{mime} of {_size(bundle[mime]):,} characters" for mime in bundle if mime not in forms]
+        if "text/plain" in bundle and "text/plain" not in forms:
+            forms["text/plain"] = self._fitting(str(bundle["text/plain"]), LONGEST_OUTPUT)
+        if left_out:
+            note = f"({', '.join(left_out)}: left out, the limit is {LONGEST_OUTPUT:,})"
+            forms["text/plain"] = f"{forms.get('text/plain', '')}\n{note}".strip()
+        return forms
+
+    def _fitting(self, text: str, limit: int) -> str:
+        return text if len(text) <= limit else f"{self.redactor.shortened(text, limit)}\n… {len(text):,} characters"
+
+
+def _size(form: Any) -> int:
+    return len(form if isinstance(form, str) else repr(form))
 
 
 class _Stream(io.TextIOBase):
@@ -179,9 +236,9 @@ def show_until(mark: str, stream: Any, recorder: Recorder, there: threading.Even
 
 def bundle_of(value: Any, recorder: Recorder) -> dict[str, Any]:
     """How a value is shown: a Spark or pandas table, a picture, HTML, or its ``repr``."""
-    if _is_spark_table(value):
-        return _spark_table(value, recorder)
-    if png := _picture(value):
+    if is_spark_table(value):
+        return spark_table(value, recorder.redactor)
+    if png := _picture(value, recorder.redactor):
         return {"image/png": png, "text/plain": f"<{type(value).__name__}>"}
     bundle: dict[str, Any] = {"text/plain": repr(value)}
     to_html = getattr(value, "_repr_html_", None)
@@ -200,39 +257,12 @@ def show_figures(recorder: Recorder) -> None:
         pyplot.close(number)
 
 
-def _is_spark_table(value: Any) -> bool:
-    return type(value).__module__.startswith("pyspark.sql") and type(value).__name__ == "DataFrame"
-
-
-def _spark_table(table: Any, recorder: Recorder) -> Table:
-    rows = [["null" if value is None else str(value) for value in row] for row in table.limit(ROWS_SHOWN).collect()]
-    return table_bundle(list(table.columns), rows, recorder)
-
-
-def table_bundle(columns: list[str], rows: list[list[str]], recorder: Recorder) -> Table:
-    """A table as HTML and as text. A secret is looked for along the rows and down the columns."""
-    for at in range(len(columns)):
-        for row, cell in zip(rows, recorder.redactor.all([row[at] for row in rows]), strict=True):
-            row[at] = cell
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    note = f"<p>The first {ROWS_SHOWN} rows.</p>" if len(rows) == ROWS_SHOWN else ""
-    more = f"\n… {len(rows)} rows" if len(rows) > _ROWS_IN_LOG else ""
-    page = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
-    return Table({"text/html": page, "text/plain": _text_table(columns, rows[:_ROWS_IN_LOG]) + more})
-
-
-def _text_table(columns: list[str], rows: list[list[str]]) -> str:
-    table = [[cell[:_LONGEST_CELL] for cell in row] for row in [columns, *rows]]
-    widths = [max(len(row[at]) for row in table) for at in range(len(columns))]
-    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join([lines[0], "-+-".join("-" * width for width in widths), *lines[1:]])
-
-
-def _picture(value: Any) -> str | None:
+def _picture(value: Any, redactor: Redactor) -> str | None:
     figure: Any = value if hasattr(value, "savefig") else getattr(value, "figure", None)
     if not type(value).__module__.startswith("matplotlib") or not hasattr(figure, "savefig"):
         return None
+    for text in figure.findobj(lambda artist: redactor.found_in(getattr(artist, "get_text", str)())):
+        text.set_text(redactor(text.get_text()))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")
     return base64.b64encode(buffer.getvalue()).decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import secrets
 import shutil
@@ -14,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import in_r
 from .bridge import COMMANDS
 from .errors import Missing
 from .interpreters import Interpreter
@@ -85,7 +85,7 @@ class R(Interpreter):
         raise RuntimeError(f"%r: Rscript ended with exit code {self._process.wait()} as it started: its words stand above")
 
     def _tell(self, value: Any) -> None:
-        self._line.write(f"{_literal(value)}\n".encode())
+        self._line.write(f"{in_r(value)}\n".encode())
         self._line.flush()
 
     def _heard(self) -> Any:
@@ -96,16 +96,3 @@ class R(Interpreter):
     def _show(self, stream: Any) -> None:
         with stream:
             show_until(f"\x1e{self._token}\n", stream, self.recorder, self._printed)
-
-
-def _literal(value: Any) -> str:
-    """A value as R writes it."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, dict):
-        return f"list({', '.join(f'{json.dumps(key, ensure_ascii=False)} = {_literal(item)}' for key, item in value.items())})"
-    if isinstance(value, list):
-        return f"list({', '.join(map(_literal, value))})"
-    return json.dumps(value, ensure_ascii=False)

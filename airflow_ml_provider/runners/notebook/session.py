@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .arguments import ASSIGNMENTS, wrong_name
 from .cells import Cell, NotebookText, read
 from .dbutils import DBUtils, Shared
 from .document import Ran
@@ -23,6 +24,11 @@ from .magics import is_connect, python_of, run_cell, run_line
 from .outputs import Recorder, bundle_of, show_figures
 
 _CLASSIC = 'there is no SparkContext under Spark Connect: declare the notebook with api="classic"'
+_HINTS = {
+    "JVM_ATTRIBUTE_NOT_SUPPORTED": _CLASSIC,
+    "CANNOT_CONFIGURE_SPARK_CONNECT_MASTER": "the notebook runs under Spark Connect, which has no master: remove .master(…), or "
+    'declare the notebook with api="classic"',
+}
 _CELL = re.compile(r"<.* cell \d+>")
 _SOURCE_LINES = 30
 _DEEPEST = 20
@@ -73,8 +79,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.notebook = self.library.read(self.path)
-        given = {name: str(value) for name, value in self.parameters.items()}
-        self.dbutils = DBUtils(self.shared, self.path, given, self._run_child, self._display)
+        self.dbutils = DBUtils(self.shared, self.path, self.parameters, self._run_child, self._display)
         self.namespace.update(self._names())
 
     @property
@@ -207,13 +212,18 @@ def with_parameters(notebook: NotebookText, parameters: Mapping[str, Any]) -> Se
     """The cells, with one that sets the parameters after the cell tagged ``parameters``, as papermill does.
 
     Databricks' notebooks read widgets: they get such a cell only when they have the tag.
+
+    :raises Missing: a parameter's name cannot be a variable.
     """
     cells = list(notebook.cells)
     tagged = next((at for at, cell in enumerate(cells, 1) if "parameters" in cell.tags), None)
-    if not parameters or notebook.language != "python" or (notebook.databricks and tagged is None):
+    if not parameters or notebook.language not in ASSIGNMENTS or (notebook.databricks and tagged is None):
         return cells
-    source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
-    cells.insert(tagged or 0, Cell("python", source, source, tags=("injected-parameters",)))
+    if wrong := next(filter(None, map(wrong_name, parameters)), ""):
+        raise Missing(f"parameters: {wrong}")
+    assign = ASSIGNMENTS[notebook.language]
+    source = "\n".join(assign(name, value) for name, value in parameters.items())
+    cells.insert(tagged or 0, Cell(notebook.language, source, source, tags=("injected-parameters",)))
     return cells
 
 
@@ -223,7 +233,7 @@ def failure(path: str, number: int, cell: Cell, error: BaseException) -> str:
     shown = lines[:_SOURCE_LINES] + ([f"… {len(lines)} lines"] if len(lines) > _SOURCE_LINES else [])
     words = "".join(traceback.format_exception_only(type(error), error)).partition("\n\nJVM stacktrace:")[0].strip()
     title = f" ({cell.title})" if cell.title else ""
-    hint = [_CLASSIC] if "[JVM_ATTRIBUTE_NOT_SUPPORTED]" in words else []
+    hint = [hint for condition, hint in _HINTS.items() if f"[{condition}]" in words]
     return "\n".join([f"Notebook {path}, cell {number}{title} failed:", *(f"    {line}" for line in shown), words, *hint])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from .sql_statements import without_comments
@@ -13,19 +12,6 @@ _WIDGET = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _REMOVE = re.compile(r"REMOVE\s+WIDGET\s+(`[^`]+`|\w+)", re.IGNORECASE)
-
-
-def with_widgets(text: str, values: Mapping[str, str]) -> str:
-    """The text with ``${name}``, ``$name`` and ``getArgument("name")`` replaced by widgets' values, as Databricks does."""
-    for name, value in values.items():
-        quoted = "'" + value.replace("'", "\\'") + "'"
-        for pattern, shown in (
-            (rf"\$\{{{re.escape(name)}\}}", value),
-            (rf"\${re.escape(name)}(?!\w)", value),
-            (rf"getArgument\(\s*([\"']){re.escape(name)}\1\s*\)", quoted),
-        ):
-            text = re.sub(pattern, shown.replace("\\", "\\\\"), text)
-    return text
 
 
 def widget(statement: str) -> tuple[str, tuple[Any, ...]] | None:

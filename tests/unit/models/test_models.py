@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy
 import pytest
 
 from airflow_ml_provider.core.errors import NotFound, SpecError
@@ -65,6 +68,58 @@ def test_the_best_candidate_wins():
         registration.best_candidate([], "auc")
     with pytest.raises(SpecError, match="takes a run id or"):
         registration.Candidate.parse(3)
+
+
+def candidates(*values, metric="auc"):
+    return [registration.Candidate.parse({"run_id": f"r{at}", "metrics": {metric: value}}) for at, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("values", "best", "least"),
+    [
+        ([math.nan, 0.7, 0.9], "r2", "r1"),
+        ([None, 0.7, math.nan, 0.9, None], "r3", "r1"),
+        ([9.5, 10.2], "r1", "r0"),
+        ([1, 1.0, True + 0], "r0", "r0"),
+        ([numpy.float32(0.5), numpy.int64(2), 0.7], "r1", "r0"),
+        ([-math.inf, 0.0, math.inf], "r2", "r0"),
+        ([None, 0.1], "r1", "r1"),
+    ],
+)
+def test_only_numbers_are_compared(values, best, least):
+    assert registration.best_candidate(candidates(*values), "auc").run_id == best
+    assert registration.best_candidate(candidates(*values), "auc", greater_is_better=False).run_id == least
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0.5, "10.2"], r"metric: run r1 reported 'auc': got '10.2' of type str: expected a number, NaN or None"),
+        ([True, 0.5], "run r0 reported 'auc': got True of type bool"),
+        ([numpy.bool_(True), 0.5], "run r0 reported 'auc': got (np.)?True.* of type bool"),
+        ([[0.5]], "run r0 reported 'auc': got \\[0.5\\] of type list"),
+        ([None, math.nan], r"no candidate has a number for 'auc': r0 \(None\), r1 \(nan\)"),
+        ([math.nan], r"no candidate has a number for 'auc': r0 \(nan\)"),
+    ],
+)
+def test_what_is_no_number_is_refused(values, said):
+    with pytest.raises(SpecError, match=said):
+        registration.best_candidate(candidates(*values), "auc")
+
+
+def test_nan_never_passes_the_gate(client, trained):
+    def version(auc):
+        return str(registration.register(client, "nan", trained(auc)).version)
+
+    lost, good = version(math.nan), version(0.8)
+    for rule in (gate.Rule("auc"), AUC, gate.Rule("auc", greater_is_better=False), gate.Rule("auc", tolerance=1.0)):
+        verdict = gate.evaluate(client, "nan", lost, rule)
+        assert (verdict.proceed, verdict.reasons) == (False, ("auc is NaN",))
+    assert promotion.promote(client, "nan", lost, expected=None)
+    assert gate.evaluate(client, "nan", good, AUC).proceed  # a number is better than a champion without one
+    for field in ("threshold", "tolerance"):
+        with pytest.raises(SpecError, match=f"{field}: got nan: expected a number"):
+            gate.Rule("auc", **{field: math.nan})
 
 
 def test_gate_and_promotion(client, trained):

@@ -104,7 +104,6 @@ def test_statements_are_parted_where_sql_parts_them() -> None:
     assert [names for _, names in split(text)] == [{"day"}, set()]
     assert sql.widget("CREATE WIDGET TEXT day DEFAULT '7'") == ("text", ("day", "7"))
     assert sql.widget("-- gone\nREMOVE WIDGET day") == ("remove", ("day",))
-    assert sql.with_widgets("${day} $day $days getArgument('day')", {"day": "7"}) == "7 7 $days '7'"
 
 
 def test_lines_for_ipython_become_calls() -> None:
