@@ -13,6 +13,7 @@ from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_d
 
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import JobSpec
+from airflow_ml_provider.decorators.source import check_function, function_source
 from airflow_ml_provider.operators.programs import STAND_IN
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
 
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _SPARK = "spark"
+_NAME = "@task.spark_job"
 _PROGRAM = """\
-from __future__ import annotations
-
 {source}
 
 def _run_and_hand_back():
@@ -31,6 +31,10 @@ def _run_and_hand_back():
 
     arguments = json.loads({arguments!r})
 {session}    result = {function}(**arguments)
+    if hasattr(result, "__await__"):
+        import asyncio
+
+        result = asyncio.run(result)
     try:
         document = json.dumps(result)
     except TypeError as error:
@@ -51,7 +55,7 @@ _SESSION = """\
 class SparkJobDecoratedOperator(DecoratedOperator, SparkJobOperator):
     """The operator behind ``@task.spark_job``."""
 
-    custom_operator_name = "@task.spark_job"
+    custom_operator_name = _NAME
     template_fields: Sequence[str] = (
         *("op_args", "op_kwargs", "cluster", "name", "env", "spark_conf", "files", "libraries", "timeout", "native"),
         *("mlflow_conn_id", "experiment"),
@@ -72,17 +76,20 @@ class SparkJobDecoratedOperator(DecoratedOperator, SparkJobOperator):
         **kwargs: Any,
     ) -> None:
         self.api = api
-        self.takes_spark = _SPARK in inspect.signature(inspect.unwrap(python_callable)).parameters
+        self.function = python_callable
+        check_function(python_callable, _NAME)
+        self.takes_spark = _SPARK in inspect.signature(python_callable).parameters
         super().__init__(
             python_callable=_without_spark(python_callable), op_args=op_args, op_kwargs=op_kwargs, program=STAND_IN, **kwargs
         )
 
     def _program(self, context: Context, folder: Path) -> dict[str, Any]:
+        text, defaults = function_source(self.function, _NAME)
         source = _PROGRAM.format(
-            source=self.get_python_source(),  # type: ignore[no-untyped-call]
-            arguments=_json_of(self._arguments(context), self.python_callable.__name__),
+            source=text,
+            arguments=_json_of({**defaults, **self._arguments(context)}, self.function.__name__),
             session=_SESSION if self.takes_spark else "",
-            function=self.python_callable.__name__,
+            function=self.function.__code__.co_name,
             result_variable=JobSpec.RESULT_VARIABLE,
         )
         return {"kind": "python_code", "source": source, "api": self.api}
@@ -101,10 +108,11 @@ def spark_job_task(
 ) -> TaskDecorator:
     """Make a task of a function whose body runs on a Spark cluster.
 
-    The function's source is shipped: it imports what it needs inside. A parameter named ``spark`` receives the session.
-    Arguments, those from other tasks' XComs too, and the return value are JSON; the return value becomes the XCom.
+    The function's source is shipped, without its decorators and annotations: it imports what it needs inside, and takes values of the
+    DAG file as parameters, of which a default such as ``table=table`` keeps the value that it has here. A parameter named ``spark`` receives
+    the session. Arguments, those from other tasks' XComs too, and the return value are JSON; the return value becomes the XCom.
 
-    :param python_callable: the function.
+    :param python_callable: the function, with or without ``async``.
     :param multiple_outputs: as in ``@task``.
     :param kwargs: those of :class:`SparkJobOperator`, ``cluster`` first; ``api`` as in
         :class:`~airflow_ml_provider.core.spec.PythonCode`.
@@ -121,10 +129,10 @@ def spark_job_task(
 
 def _without_spark(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as its callers see it: nobody passes ``spark``."""
-    signature = inspect.signature(inspect.unwrap(function))
+    signature = inspect.signature(function)
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
-            raise SpecError(f"@task.spark_job {function.__name__}: parameter {parameter}: takes parameters that have a name")
+            raise SpecError(f"{_NAME} {function.__name__}: parameter {parameter}: takes parameters that have a name")
 
     @wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
@@ -146,7 +154,7 @@ def _json_of(arguments: Mapping[str, Any], function: str) -> str:
         try:
             documents.append(f"{json.dumps(name)}: {json.dumps(value, default=_list_of)}")
         except (TypeError, ValueError) as error:
-            raise SpecError(f"@task.spark_job {function}: argument {name!r}: takes a JSON value: {error}") from None
+            raise SpecError(f"{_NAME} {function}: argument {name!r}: takes a JSON value: {error}") from None
     return "{" + ", ".join(documents) + "}"
 
 
