@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow.sdk.bases.hook import BaseHook
@@ -21,6 +21,7 @@ from airflow_ml_provider.core.registry import BACKENDS, backend_class
 from airflow_ml_provider.core.spec import ClusterSpec, merge
 from airflow_ml_provider.hooks.aws import aws_clients
 from airflow_ml_provider.hooks.forms import form_widgets, ui_field_behaviour
+from airflow_ml_provider.hooks.reopening import Reopening
 
 DEFAULT_CONN_ID = "spark_cluster_default"
 
@@ -143,8 +144,15 @@ class SparkClusterHook(BaseHook):
 
     @cached_property
     def backend(self) -> Backend:
-        """The service behind the connection. Makes no call."""
-        return SERVICES[self.connection.backend].build(self.connection)
+        """The service behind the connection, opened again when it denies a call. Makes no call."""
+        return cast(Backend, Reopening(self._open))
+
+    def _open(self) -> Backend:
+        """The service, with the credentials that its connections have now."""
+        now = type(self)(self.spark_conn_id).connection
+        if now.backend != self.connection.backend:
+            raise now.wrong("backend", f"got {now.backend!r}, which was {self.connection.backend!r} before: change it back")
+        return SERVICES[now.backend].build(now)
 
     @property
     def poll_interval(self) -> float:

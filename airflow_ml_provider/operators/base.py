@@ -16,8 +16,8 @@ from airflow_ml_provider.core.spec import Spec
 
 T = TypeVar("T")
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
-INSIST_FOR = 300.0
-"""Seconds for which a task repeats a call after passing faults."""
+INSIST_FOR = 600.0
+"""Seconds for which a task repeats a call after passing faults: longer than a claim on work that may have been lost, some minutes."""
 BRIEFLY = 10.0
 """The same for a task that is being killed: Airflow ends its process soon."""
 

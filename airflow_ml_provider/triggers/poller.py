@@ -10,22 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from asgiref.sync import sync_to_async
-
 from airflow_ml_provider.core.backend import Backend
+from airflow_ml_provider.core.errors import Unavailable
 from airflow_ml_provider.core.handle import Handle
+from airflow_ml_provider.core.polling import status_of
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
+from airflow_ml_provider.triggers.threads import PATIENCE, Lane, lane_of
 
-
-async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
-    """Run a blocking call beside the event loop. ``sync_to_async`` keeps Airflow's own calls inside it working on 3.1."""
-    return await sync_to_async(call, thread_sensitive=False)(*args)
+_LOOKS_AT_ONCE = 2
 
 
 @dataclass(eq=False)
 class _Waiter:
     id: str
-    due: float
     answer: asyncio.Future[Any]
 
 
@@ -39,24 +36,36 @@ class Poller(ABC):
     users: int = field(default=0, init=False)
     _waiters: list[_Waiter] = field(default_factory=list, init=False)
     _looks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _lane: Lane | None = field(default=None, init=False)
 
     @abstractmethod
     def statuses(self, ids: Collection[str]) -> Mapping[str, Any]:
         """What each of the ids is now. Blocks: it is called in a thread."""
 
-    async def look(self, id_: str, seconds: float) -> Any:
-        """The status of one id, from a look at all of them that comes after ``seconds`` at the latest.
+    def lane(self) -> Lane:
+        """Where its blocking calls run; by default this poller's own."""
+        self._lane = self._lane or Lane(_LOOKS_AT_ONCE)
+        return self._lane
 
+    async def look(self, id_: str, seconds: float, within: float = PATIENCE) -> Any:
+        """The status of one id, from a look at all of them.
+
+        :param seconds: the look begins after them at the latest.
+        :param within: seconds from now in which it must be answered: those until a deadline.
+        :raises Unavailable: it was not answered in time, or the answer lacks the id.
         :raises ProviderError: what the look met.
         """
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(id_, loop.time() + seconds, loop.create_future())
+        waiter, end = _Waiter(id_, loop.create_future()), loop.time() + min(within, seconds + PATIENCE)
         self._waiters.append(waiter)
         try:
             await asyncio.wait({waiter.answer}, timeout=seconds)
             if waiter in self._waiters:
                 self._look_for_all()
-            return await waiter.answer
+            await asyncio.wait({waiter.answer}, timeout=max(end - loop.time(), 0.0))
+            if not waiter.answer.done():
+                raise Unavailable(f"a look at {id_} was not answered in time")
+            return waiter.answer.result()
         finally:
             waiter.answer.cancel()
             if waiter in self._waiters:
@@ -71,7 +80,7 @@ class Poller(ABC):
 
     async def _serve(self, waiters: list[_Waiter]) -> None:
         try:
-            statuses = await in_thread(self.statuses, sorted({waiter.id for waiter in waiters}))
+            statuses = await self.lane().run(self.statuses, sorted({waiter.id for waiter in waiters}))
         except asyncio.CancelledError:
             for waiter in waiters:
                 waiter.answer.cancel()
@@ -82,8 +91,17 @@ class Poller(ABC):
                     waiter.answer.set_exception(error)
             return
         for waiter in waiters:
-            if not waiter.answer.done():
-                waiter.answer.set_result(statuses[waiter.id])
+            _give(waiter, statuses)
+
+
+def _give(waiter: _Waiter, statuses: Mapping[str, Any]) -> None:
+    """Answer one waiter from the statuses of all."""
+    if waiter.answer.done():
+        return
+    try:
+        waiter.answer.set_result(status_of(statuses, waiter.id))
+    except Unavailable as error:
+        waiter.answer.set_exception(error)
 
 
 @dataclass(eq=False)
@@ -101,6 +119,10 @@ class SparkPoller(Poller):
         if self._backend is None:
             self._backend = SparkClusterHook.for_handle(self.handle).backend
         return self._backend
+
+    def lane(self) -> Lane:
+        """One for all pollers of a connection: its limit is the service's."""
+        return lane_of(self.handle.conn_id)
 
     def statuses(self, ids: Collection[str]) -> Mapping[str, Any]:
         if self.handle.job is None:

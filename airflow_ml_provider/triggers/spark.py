@@ -15,7 +15,8 @@ from airflow_ml_provider.core.polling import decide_cluster, decide_job
 from airflow_ml_provider.core.state import JobStatus
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.triggers.pace import JOB_KEY, LogTail, Pace
-from airflow_ml_provider.triggers.poller import SparkPoller, in_thread, shared_poller, spark_key
+from airflow_ml_provider.triggers.poller import SparkPoller, shared_poller, spark_key
+from airflow_ml_provider.triggers.threads import in_thread
 
 _CANCEL_TRIES = 5
 _CANCEL_PAUSE = 1.0
@@ -90,7 +91,7 @@ class SparkTrigger(BaseTrigger):
         tail = LogTail(await in_thread(poller.backend), handle, self.cursor) if handle.job and self.stream_logs else None
         while (left := self._seconds_left()) > 0:
             try:
-                status = await poller.look(handle.job or handle.cluster, min(pace.seconds(), left))
+                status = await poller.look(handle.job or handle.cluster, min(pace.seconds(), left), within=left)
                 await self._copy_log(tail)
             except Unavailable as error:
                 pace.failed()

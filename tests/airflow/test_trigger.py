@@ -183,7 +183,7 @@ def test_passing_faults_are_waited_out(service, cluster, monkeypatch):
 
 def test_another_fault_is_told_and_cancels_nothing(service, cluster):
     _, (job,) = cluster(**FOREVER)
-    service.faults.append(AccessDenied("DescribeStep is not allowed"))
+    service.faults.extend([AccessDenied("DescribeStep is not allowed")] * 2)  # once more after the backend was opened again
     event = asyncio.run(first_event(SparkTrigger(str(job), 0.01)))
     assert (event["outcome"], event["message"]) == ("error", "DescribeStep is not allowed")
     assert service.calls["cancel"] == 0

@@ -1,0 +1,70 @@
+"""A backend that outlives its credentials."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from airflow_ml_provider.core.backend import Backend
+from airflow_ml_provider.core.errors import AccessDenied
+
+log = logging.getLogger(__name__)
+_REST = 60.0
+
+
+class Reopening:
+    """A backend that is opened again when the service denies a call: a key was rotated, or a session has expired.
+
+    The call is then made once more. It has the methods and the capabilities of the backend that ``open_`` gives. After a denial that opening
+    again did not mend, the next minute's denials are final at once: the permission itself is missing.
+
+    :param open_: reads the connection and opens the backend. Makes no call to the service.
+    """
+
+    def __init__(self, open_: Callable[[], Backend]) -> None:
+        self._open = open_
+        self._backend = open_()
+        # Reentrant: ``on_kill`` runs in a signal handler, perhaps while the same thread holds it.
+        self._lock = threading.RLock()
+        self._final_until = 0.0
+        # As attributes of the instance, because isinstance() with a protocol sees nothing that __getattr__ makes up.
+        for name, _ in inspect.getmembers(type(self._backend), inspect.isfunction):
+            if not name.startswith("_"):
+                setattr(self, name, partial(self._call, name))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._backend, name)
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        backend = self._backend
+        try:
+            return _called(backend, name, *args, **kwargs)
+        except AccessDenied as error:
+            if time.monotonic() < self._final_until:
+                raise
+            log.info("Opening the service again with the connection's present credentials: %s", error)
+        try:
+            return _called(self._opened_after(backend), name, *args, **kwargs)
+        except AccessDenied:
+            self._final_until = time.monotonic() + _REST
+            raise
+
+    def _opened_after(self, denied: Backend) -> Backend:
+        """The backend that follows the denied one; threads that were denied together share it."""
+        with self._lock:
+            if self._backend is denied:
+                self._backend = self._open()
+            return self._backend
+
+
+def _called(backend: Backend, name: str, *args: Any, **kwargs: Any) -> Any:
+    """What a method of the backend answers. An iterator is read to its end: its calls are made while it is read."""
+    answer = getattr(backend, name)(*args, **kwargs)
+    return iter(list(answer)) if isinstance(answer, Iterator) else answer
