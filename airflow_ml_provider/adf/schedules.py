@@ -13,6 +13,7 @@ from airflow_ml_provider.adf.events import CREATED, DELETED, Blobs, Events
 from airflow_ml_provider.adf.functions.zones import iana
 from airflow_ml_provider.adf.graph import Factory, Json, Pipeline, Resource
 from airflow_ml_provider.adf.naming import distinct_names
+from airflow_ml_provider.adf.properties import refused_of_trigger
 from airflow_ml_provider.adf.reading import pick, read_reference
 from airflow_ml_provider.adf.recurrence import DAYS, UNITS, Recurrence
 from airflow_ml_provider.adf.windows import Wait, Windows
@@ -73,6 +74,8 @@ def start(trigger: Resource, pipeline: str) -> Start | None:
     made = _KINDS.get(trigger.type.casefold())
     if made is None:
         raise _refused(trigger, trigger.type, f"takes one of {', '.join(_NAMES)}: start the DAG from an asset or the API")
+    if refused := next(refused_of_trigger(trigger.type, trigger.type_properties), None):
+        raise SpecError(f"trigger {trigger.name!r}: {refused}")
     active = str(pick(trigger.properties, "runtimeState") or "Started").casefold() == "started"
     try:
         timing = made(trigger)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 from airflow_ml_provider.adf import clusters, jobs, programs
 from airflow_ml_provider.adf.connections import connection_refusals
 from airflow_ml_provider.adf.copies import conversion_refusal, copy_way
 from airflow_ml_provider.adf.datasets import EXCEL, READ_BY_ROWS, Role, Way, by_rows, kind_of, role, way
-from airflow_ml_provider.adf.graph import LOOPS, Activity, Factory, Json, Pipeline, Reference, Resource
+from airflow_ml_provider.adf.graph import LOOPS, Activity, Factory, Pipeline, Reference, Resource
+from airflow_ml_provider.adf.properties import refused_properties
 from airflow_ml_provider.adf.reading import bag, pick, read_reference
 from airflow_ml_provider.adf.rest import wrong_rules
 from airflow_ml_provider.adf.translators import columns
 from airflow_ml_provider.adf.values import expressions
 from airflow_ml_provider.core.errors import SpecError
 
-REFUSED_STORE_SETTINGS = ("enablePartitionDiscovery", "fileFilter", "fileListPath")
 FIELDS = ("exists", "itemName", "itemType", "size", "lastModified", "childItems", "contentMD5", "structure", "columnCount")
 """What GetMetadata can be asked."""
 
 
 def refusals(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
     """Why an activity of a type that runs here fails all the same when it is reached. What expressions give is not known yet."""
+    yield from refused_properties(activity)
     yield from connection_refusals(activity, pipeline, factory)
     check = _CHECKS.get(activity.type.casefold())
     if check:
@@ -84,14 +85,10 @@ def _copy(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[
 def _of_copy(activity: Activity, found: Way, kind: str) -> Iterator[str]:
     """What the two sides of a Copy ask for."""
     source, sink = (bag(activity.type_properties, key) for key in ("source", "sink"))
-    yield from _of_store(bag(source, "storeSettings"))
     behavior = str(pick(bag(sink, "storeSettings"), "copyBehavior") or "").casefold()
     yield from wrong_rules(bag(source, "paginationRules"))
     if found is Way.BYTES and behavior == "mergefiles":
         yield "copyBehavior: MergeFiles: files that are copied as they are cannot be merged: give them a format"
-    for key in ("sqlWriterStoredProcedureName", "storedProcedureTableTypeParameterName"):
-        if pick(sink, key):
-            yield f"sink.{key}: does not run here: takes an insert or an upsert"
     if found is Way.SPARK and kind == "xml" and not pick(bag(source, "formatSettings"), "rowTag"):
         yield "source.formatSettings.rowTag: missing, and Spark must know which element of an Xml file is a row: add it"
     if found is Way.SPARK and pick(bag(source, "formatSettings"), "skipLineCount"):
@@ -102,12 +99,6 @@ def _of_sheet(dataset: Resource) -> Iterator[str]:
     known = (pick(dataset.type_properties, key) for key in ("sheetName", "sheetIndex"))
     if kind_of(dataset.type, dataset.type_properties) == EXCEL and all(one in (None, "") for one in known):
         yield f"dataset {dataset.name!r}: sheetName, sheetIndex: takes one of the two"
-
-
-def _of_store(settings: Mapping[str, Json]) -> Iterator[str]:
-    for key in REFUSED_STORE_SETTINGS:
-        if pick(settings, key):
-            yield f"storeSettings.{key}: does not run here: takes wildcards and times"
 
 
 def _of_dataset(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
@@ -131,8 +122,6 @@ def _of_dataset(activity: Activity, pipeline: Pipeline, factory: Factory) -> Ite
     if kind == "lookup" and found is Role.FILES and form not in READ_BY_ROWS:
         yield f"dataset {dataset.name!r}: {dataset.type}: a Lookup reads {', '.join(sorted(READ_BY_ROWS))} files"
     yield from _of_sheet(dataset)
-    yield from _of_store(bag(activity.type_properties, "storeSettings"))
-    yield from _of_store(bag(bag(activity.type_properties, "source"), "storeSettings"))
 
 
 def _facts(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[str]:
@@ -153,9 +142,6 @@ def _web(activity: Activity, pipeline: Pipeline, factory: Factory) -> Iterator[s
     asked = activity.type_properties
     if not pick(asked, "url"):
         yield "url: is required"
-    for key in ("datasets", "linkedServices"):
-        if pick(asked, key):
-            yield f"{key}: are not sent from here: give what is needed in the body"
     kind = str(pick(bag(asked, "authentication"), "type") or "Basic")
     if kind.casefold() not in AUTHENTICATIONS and not list(expressions(kind)):
         yield f"authentication: got {kind!r}: takes Basic, MSI, UserAssignedManagedIdentity or ServicePrincipal"

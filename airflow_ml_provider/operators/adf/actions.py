@@ -7,7 +7,8 @@ from importlib import import_module
 from airflow_ml_provider.adf.graph import Activity
 from airflow_ml_provider.adf.jobs import CONDITION
 from airflow_ml_provider.adf.programs import SPARK
-from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.adf.properties import refused_properties
+from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.operators.adf.calls import CONTROL, Action, Call
 
 _HERE = "airflow_ml_provider.operators.adf"
@@ -37,6 +38,8 @@ def runs_here(activity_type: str) -> bool:
 def action_of(activity: Activity) -> Action:
     """The activity's action; for one that cannot run here, an action that says so."""
     kind = activity.type.casefold()
+    if refused := next(refused_properties(activity), None):
+        return _refusing(refused)
     if kind in CONTROL:
         return CONTROL[kind]
     if kind not in _ACTIONS:
@@ -44,6 +47,13 @@ def action_of(activity: Activity) -> Action:
     module, _, name = _ACTIONS[kind].partition(":")
     action: Action = getattr(import_module(f"{_HERE}.{module}"), name)
     return action
+
+
+def _refusing(reason: str) -> Action:
+    def refuse(call: Call) -> None:
+        raise SpecError(f"activity {call.activity.name!r}: {reason}")
+
+    return refuse
 
 
 def _refuse(call: Call) -> None:

@@ -10,7 +10,9 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow_ml_provider._compat import AirflowFailException, AirflowSkipException
 from airflow_ml_provider.adf import programs, semantics
 from airflow_ml_provider.adf.graph import LOOPS, Activity, Branch, Condition, Resource
+from airflow_ml_provider.adf.hosting import REGISTERED
 from airflow_ml_provider.adf.jobs import FOR_EACH
+from airflow_ml_provider.adf.properties import refused_properties
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 from airflow_ml_provider.operators.adf.actions import action_of
 from airflow_ml_provider.operators.adf.again import ask_again
@@ -232,6 +234,8 @@ class AdfPrepareOperator(_AdfOperator):
             )
         with final_errors():
             kind = self.activity.type.casefold()
+            if (refused := next(refused_properties(self.activity), None)) and kind not in REGISTERED:
+                raise SpecError(f"activity {self.activity.name!r}: {refused}")
             properties = task_properties(view, self.activity) if self.activity.task else None
         if properties is None:
             properties = view.resolve(self.activity.type_properties)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_ml_provider.adf.graph import Activity
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
+from airflow_ml_provider.operators.adf.limits import TimedOut, limit
 from airflow_ml_provider.operators.adf.secrecy import hide, is_secure
 from airflow_ml_provider.operators.adf.view import RETURN_VALUE, View
 
@@ -70,6 +72,24 @@ class Call:
 
 
 Action = Callable[[Call], Any]
+
+
+def limited(call: Call, seconds: float, act: Callable[[], Any], more: str = "") -> Any:
+    """What ``act`` gives within some seconds; :class:`ActivityFailed` when it takes longer."""
+    with time_limit(seconds, f"activity {call.activity.name!r}", more):
+        return act()
+
+
+@contextmanager
+def time_limit(seconds: float, what: str, more: str = "") -> Iterator[None]:
+    """Raise :class:`ActivityFailed` in the block after so many seconds."""
+    try:
+        with limit(seconds) as mine:
+            yield
+    except TimedOut as error:
+        if error.limit is not mine:
+            raise
+        raise ActivityFailed(f"{what}: {error}{more}", "2110") from None
 
 
 def wait(call: Call) -> Any:

@@ -28,19 +28,19 @@ _AVRO = "org.apache.spark:spark-avro_2.13"
 
 def conversion(call: Call) -> Job:
     """The job of a Copy from one format to another: it writes into a folder beside the target, which :func:`settle` empties."""
-    from airflow_ml_provider.operators.adf.files import ends_of, more_columns
-    from airflow_ml_provider.operators.adf.selecting import SCHEME, select
+    from airflow_ml_provider.operators.adf.files import copy_behavior, ends_of, more_columns
+    from airflow_ml_provider.operators.adf.selecting import SCHEME, select, store_settings
 
     source, sink, _ = ends_of(call)
     asked, sent = call("source", {}), call("sink", {})
-    store, shape = (pick(asked, key) or {} for key in ("storeSettings", "formatSettings"))
+    store, shape = store_settings(source, asked), pick(asked, "formatSettings") or {}
     made = pick(sent, "formatSettings") or {}
     chosen = select(source, store)
     if not chosen.files:
         raise ActivityFailed(f"activity {call.activity.name!r}: there is no file {source.path}", "2200")
     target = sink.path.removeprefix(SCHEME)
     folder = target.rpartition("/")[0] if sink.file_name else target
-    behavior = str(pick(pick(sent, "storeSettings") or {}, "copyBehavior") or "").casefold()
+    behavior = copy_behavior(sent)
     scratch = f"{folder}/_adf_{_digest(call)}"
     request = {
         "read": {

@@ -21,7 +21,9 @@ from airflow_ml_provider.operators.adf.places import Store, dataset_of, dataset_
 from airflow_ml_provider.operators.adf.rest import rows_of_rest
 from airflow_ml_provider.operators.adf.row_columns import Row
 from airflow_ml_provider.operators.adf.rows import of_files, shaped, to_file
-from airflow_ml_provider.operators.adf.selecting import SCHEME, Selection, select
+from airflow_ml_provider.operators.adf.selecting import SCHEME, Selection, select, store_settings
+from airflow_ml_provider.operators.adf.session_log import log_copy, log_delete
+from airflow_ml_provider.operators.adf.skipping import copy_files
 from airflow_ml_provider.operators.adf.tables import hook_of, rows_of
 from airflow_ml_provider.operators.adf.unpacking import is_packed, unpack
 
@@ -56,24 +58,32 @@ def copy(call: Call) -> Any:
 
 
 def _files(call: Call, source: Store, sink: Store) -> dict[str, Any]:
-    settings = pick(call("source", {}), "storeSettings") or {}
+    settings = store_settings(source, call("source", {}))
     chosen = select(source, settings)
     if not chosen.files:
         raise ActivityFailed(f"activity {call.activity.name!r}: there is no file {source.path}", "2200")
     if source.kind == BINARY and is_packed(source, sink):
         return unpack(call, chosen, sink)
     copier = Copier(MountFileSystem(), True, True, 8)
-    done = list(copier.copy_each(_targets(call, chosen, sink)))
+    done, skipped = copy_files(copier, _targets(call, chosen, sink), call("skipErrorFile", {}))
     if pick(settings, "deleteFilesAfterCompletion"):
         for file in chosen.files:
-            copier.filesystem.rm(file)
+            if file not in skipped:
+                copier.filesystem.rm(file)
     size = sum(one.size for one in done)
-    return {"filesRead": len(done), "filesWritten": len(done), "dataRead": size, "dataWritten": size}
+    output = {"filesRead": len(done), "filesWritten": len(done), "dataRead": size, "dataWritten": size}
+    written = log_copy(call, [file for file in chosen.files if file not in skipped], skipped)
+    return {**output, **({"filesSkipped": len(skipped)} if skipped else {}), **({"logFilePath": written} if written else {})}
+
+
+def copy_behavior(sink: Mapping[str, Any]) -> str:
+    """``copyBehavior`` in lower case: of ``storeSettings``, or in older exports of the sink itself."""
+    return str(pick(pick(sink, "storeSettings") or {}, "copyBehavior") or pick(sink, "copyBehavior") or "").casefold()
 
 
 def _targets(call: Call, chosen: Selection, sink: Store) -> dict[str, str]:
     """The copy's path for each file: the sink's file, or below the sink's folder as the files lie below theirs."""
-    behavior = str(pick(pick(call("sink", {}), "storeSettings") or {}, "copyBehavior") or "").casefold()
+    behavior = copy_behavior(call("sink", {}))
     if behavior not in _HIERARCHIES:
         fix = "takes PreserveHierarchy or FlattenHierarchy for files that are copied as they are"
         raise SpecError(f"activity {call.activity.name!r}: copyBehavior: got {behavior!r}: {fix}")
@@ -106,7 +116,7 @@ def _read(call: Call, source: Store, asked: Mapping[str, Any]) -> Any:
         return rows_of_rest(call, source, asked)
     if not source.is_file:
         return rows_of(call, source, asked)
-    chosen = select(source, pick(asked, "storeSettings") or {})
+    chosen = select(source, store_settings(source, asked))
     if not chosen.files:
         raise ActivityFailed(f"activity {call.activity.name!r}: there is no file {source.path}", "2200")
     return of_files(source, chosen.files, pick(asked, "formatSettings") or {})
@@ -128,7 +138,8 @@ def delete(call: Call) -> Any:
     for one in chosen.files:
         filesystem.rm(one)
     _forget_empty(place, settings, filesystem)
-    return {"filesDeleted": len(chosen.files)}
+    written = log_delete(call, chosen.files)
+    return {"filesDeleted": len(chosen.files), **({"logPath": written} if written else {})}
 
 
 def _forget_empty(place: Store, settings: Mapping[str, Any], filesystem: MountFileSystem) -> None:

@@ -12,19 +12,14 @@ from airflow_ml_provider.operators.adf.identifiers import field, quoted
 from airflow_ml_provider.operators.adf.places import Store
 from airflow_ml_provider.operators.adf.row_columns import BATCH, Row, aligned
 
-_REFUSED = ("sqlWriterStoredProcedureName", "storedProcedureTableTypeParameterName")
-
 
 def load(hook: Any, sink: Store, rows: Iterable[Row], settings: Mapping[str, Any], known: Sequence[str] = ()) -> int:
     """Write rows to the sink's table, and return how many.
 
     :param settings: the activity's ``sink``.
     :param known: the columns, where a translator or a schema names them.
-    :raises SpecError: the dataset names no table, or the settings ask for what is not honoured here.
+    :raises SpecError: the dataset names no table, or an upsert has no keys.
     """
-    for key in _REFUSED:
-        if pick(settings, key):
-            raise SpecError(f"sink.{key}: does not run here: takes an insert or an upsert")
     if not sink.table_parts:
         raise SpecError(f"dataset {sink.name!r}: table: is required for a Copy to it")
     if before := pick(settings, "preCopyScript"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -14,10 +14,9 @@ from airflow_ml_provider.adf.jobs import FOR_EACH, RUN_JOB
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ProviderError
 from airflow_ml_provider.operators.adf.actions import action_of
-from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of, truth
+from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, items_of, limited, truth
 from airflow_ml_provider.operators.adf.jobs import inputs_of, job_output, job_run, timeout_of
 from airflow_ml_provider.operators.adf.jobs import taken as conditions_of
-from airflow_ml_provider.operators.adf.limits import TimedOut, limit
 from airflow_ml_provider.operators.adf.records import error_of, record
 from airflow_ml_provider.operators.adf.secrecy import is_secure, told_of
 
@@ -95,17 +94,7 @@ def _in_time(call: Call) -> Any:
     act = action_of(call.activity)
     if call.activity.type.casefold() in WITHOUT_POLICY:
         return act(call)
-    return _limited(call, seconds_of(call.view.resolve(call.activity.policy.timeout)) or HALF_A_DAY, lambda: act(call))
-
-
-def _limited(call: Call, seconds: float, act: Callable[[], Any], more: str = "") -> Any:
-    try:
-        with limit(seconds) as mine:
-            return act()
-    except TimedOut as error:
-        if error.limit is not mine:
-            raise
-        raise ActivityFailed(f"activity {call.activity.name!r}: {error}{more}", "2110") from None
+    return limited(call, seconds_of(call.view.resolve(call.activity.policy.timeout)) or HALF_A_DAY, lambda: act(call))
 
 
 def _branch(call: Call) -> Any:
@@ -123,7 +112,7 @@ def _for_each(call: Call) -> Any:
 
 def _for_each_task(call: Call) -> Any:
     """The items of a Databricks job's For each, one by one, within its timeout."""
-    return _limited(call, timeout_of(call.activity), lambda: _each(call, inputs_of(call)))
+    return limited(call, timeout_of(call.activity), lambda: _each(call, inputs_of(call)))
 
 
 def _each(call: Call, items: list[Any]) -> Any:
@@ -146,7 +135,7 @@ def _each(call: Call, items: list[Any]) -> Any:
 def _until(call: Call) -> Any:
     """Rounds until the expression is true. A round that fails ends the loop, and so does its timeout, in the midst of a round."""
     seconds = seconds_of(call("timeout")) or _WEEK
-    return _limited(call, seconds, lambda: _rounds(call, time.monotonic() + seconds), ", and its expression was still false")
+    return limited(call, seconds, lambda: _rounds(call, time.monotonic() + seconds), ", and its expression was still false")
 
 
 def _rounds(call: Call, deadline: float) -> Any:

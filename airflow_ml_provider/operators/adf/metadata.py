@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,7 +18,7 @@ from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
 from airflow_ml_provider.operators.adf.identifiers import quoted
 from airflow_ml_provider.operators.adf.places import Store, dataset_place
 from airflow_ml_provider.operators.adf.rows import arrow, of_files
-from airflow_ml_provider.operators.adf.selecting import SCHEME
+from airflow_ml_provider.operators.adf.selecting import SCHEME, in_time
 from airflow_ml_provider.operators.adf.tables import hook_of
 
 Structure = list[dict[str, str]]
@@ -37,7 +37,14 @@ def get_metadata(call: Call) -> Any:
         if "exists" in wanted:
             return {"exists": False}
         raise ActivityFailed(f"activity {call.activity.name!r}: {place.name} does not exist", "2011")
-    return {field: known[field](place) for field in wanted}
+    found = {field: known[field](place) for field in wanted if field not in ("childItems", "structure", "columnCount")}
+    for field in wanted:
+        if field == "childItems" and place.is_file:
+            found[field] = _children(place, call("storeSettings", {}))
+        elif field not in found:
+            columns = _structure(place, call("formatSettings", {})) if place.is_file else _table_structure(place)
+            found[field] = columns if field == "structure" else len(columns)
+    return {field: found[field] for field in wanted}
 
 
 def _path(place: Store) -> str:
@@ -80,8 +87,10 @@ def _changed(place: Store) -> str | None:
     return None if found is None else datetime.fromtimestamp(found, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _children(place: Store) -> list[dict[str, str]]:
-    found = sorted(MountFileSystem().ls(_path(place), detail=True), key=lambda one: one["name"])
+def _children(place: Store, settings: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What lies in a folder; of its files, those that were changed in the times that are asked for."""
+    listed = sorted(MountFileSystem().ls(_path(place), detail=True), key=lambda one: one["name"])
+    found = [one for one in listed if one["type"] == "directory" or in_time(one, settings)]
     kinds = {True: "Folder", False: "File"}
     return [{"name": one["name"].rpartition("/")[2], "type": kinds[one["type"] == "directory"]} for one in found]
 
@@ -94,11 +103,11 @@ def _md5(place: Store) -> str:
     return base64.b64encode(digest.digest()).decode()
 
 
-def _structure(place: Store) -> Structure:
+def _structure(place: Store, settings: Mapping[str, Any]) -> Structure:
     """The columns of a file; those of text are texts."""
     if place.kind in ("parquet", "orc"):
         return [{"name": one.name, "type": _type(str(one.type))} for one in _schema(place)]
-    first = next(islice(of_files(place, [_path(place)], {}), 1), {})
+    first = next(islice(of_files(place, [_path(place)], settings), 1), {})
     return [{"name": name, "type": "String"} for name in first]
 
 
@@ -129,10 +138,10 @@ _OF_FILES: dict[str, Callable[[Store], Any]] = {
     "itemType": _item_type,
     "size": lambda place: _info(place).get("size"),
     "lastModified": _changed,
-    "childItems": _children,
+    "childItems": lambda place: _children(place, {}),
     "contentMD5": _md5,
-    "structure": _structure,
-    "columnCount": lambda place: len(_structure(place)),
+    "structure": lambda place: _structure(place, {}),
+    "columnCount": lambda place: len(_structure(place, {})),
 }
 _OF_TABLES: dict[str, Callable[[Store], Any]] = {
     "exists": lambda place: True,

@@ -13,6 +13,9 @@ from airflow_ml_provider.operators.adf.place import Place
 STARTED_BY = "adf_trigger"
 """Of a run's configuration: ``{"trigger": name, "body": what triggerBody() is}``; the XCom of the first task is the same."""
 
+CALLED_BY = "adf_called_by"
+"""Of a run's configuration: the pipeline that started it, ``{"name": …, "run_id": …, "group_id": …}``."""
+
 
 def started_by(context: Mapping[str, Any], place: Place) -> tuple[Start | None, Any]:
     """The trigger that started a run, and what ``triggerBody()`` is; None for a run that a person or another pipeline started."""

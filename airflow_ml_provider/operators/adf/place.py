@@ -30,6 +30,7 @@ class Place:
     :param mounts: of every cluster for a Spark activity.
     :param starts: the triggers that the DAG is scheduled by.
     :param again: the DAG that has a window handled again; empty where none is.
+    :param data_factory: what ``pipeline().DataFactory`` is.
     :param begin: the task before all others, where a trigger asks for one.
     :param ends: the task whose state is the activity's, by the activity's name.
     :param enters: of a container, the task that judges its condition or its items.
@@ -47,6 +48,7 @@ class Place:
     mounts: Sequence[Any] = ()
     starts: tuple[Start, ...] = ()
     again: str = ""
+    data_factory: str = "airflow"
     begin: Spot | None = None
     ends: dict[str, Spot] = field(default_factory=dict)
     enters: dict[str, Spot] = field(default_factory=dict)

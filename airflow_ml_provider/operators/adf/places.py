@@ -14,6 +14,7 @@ from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.operators.adf.calls import Call
 from airflow_ml_provider.operators.adf.identifiers import parts_of
 
+_OLD_FILTERS = ("modifiedDatetimeStart", "modifiedDatetimeEnd", "fileFilter")
 _CONTAINERS = ("container", "fileSystem", "bucketName")
 
 
@@ -117,7 +118,11 @@ def _modern(kind: str, properties: Mapping[str, Any]) -> Mapping[str, Any]:
     shape = pick(properties, "format")
     place = {key: pick(properties, key) for key in ("bucketName", "folderPath", "fileName")}
     place["fileName"] = place["fileName"] or pick(properties, "key")
-    return {**(shape if isinstance(shape, Mapping) else {}), "location": place}
+    rest = {key: found for key in _OLD_FILTERS if (found := pick(properties, key))}
+    packed = {
+        key: pick(properties, "compression") for key in ("compression", "compressionCodec") if pick(properties, "compression")
+    }
+    return {**(shape if isinstance(shape, Mapping) else {}), **rest, **packed, "location": place}
 
 
 def connection_of(call: Call, service: Reference, dataset: Mapping[str, Any] | None = None) -> str:

@@ -11,11 +11,12 @@ from itertools import chain, islice, zip_longest
 from typing import Any
 
 from airflow_ml_provider.adf.formats import Dialect, codec_of, dialect
+from airflow_ml_provider.adf.graph import HALF_A_DAY
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.adf.translators import Column
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.filesystems.mount import MountFileSystem
-from airflow_ml_provider.operators.adf.calls import ActivityFailed
+from airflow_ml_provider.operators.adf.calls import ActivityFailed, time_limit
 from airflow_ml_provider.operators.adf.places import Store
 from airflow_ml_provider.operators.adf.plain import plain
 from airflow_ml_provider.operators.adf.row_columns import BATCH, Row, Table, aligned
@@ -57,10 +58,19 @@ def to_file(place: Store, path: str, rows: Iterable[Row], settings: Mapping[str,
     return count
 
 
-def of_query(hook: Any, text: str, values: Sequence[Any] = ()) -> Iterator[Row]:
-    """The rows of a query, as JSON has values, fetched as they are asked for."""
+def of_query(
+    hook: Any, text: str, values: Sequence[Any] = (), *, timeout: float | None = None, isolation: str = ""
+) -> Iterator[Row]:
+    """The rows of a query, as JSON has values, fetched as they are asked for.
+
+    :param timeout: seconds for the query itself, as ``queryTimeout`` has it.
+    :param isolation: a statement before it.
+    """
     with closing(hook.get_conn()) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute(text, tuple(values)) if values else cursor.execute(text)
+        if isolation:
+            cursor.execute(isolation)
+        with time_limit(timeout or HALF_A_DAY, "queryTimeout"):
+            cursor.execute(text, tuple(values)) if values else cursor.execute(text)
         names = [column[0] for column in cursor.description or ()]
         while names and (batch := cursor.fetchmany(BATCH)):
             yield from (dict(zip(names, row, strict=True)) for row in batch)

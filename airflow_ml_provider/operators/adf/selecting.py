@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_ml_provider.adf.reading import pick
-from airflow_ml_provider.adf.settings import REFUSED_STORE_SETTINGS
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.filesystems.matching import modified_at
 from airflow_ml_provider.filesystems.mount import MountFileSystem
 from airflow_ml_provider.operators.adf.places import Store
 
 SCHEME = "mount://"
+_OLD = ("recursive", "modifiedDatetimeStart", "modifiedDatetimeEnd")
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,8 @@ def select(place: Store, settings: Mapping[str, Any], *, recursive: bool = True)
     """The files of a dataset that ``storeSettings`` choose.
 
     :param recursive: what it is where the settings do not say.
-    :raises SpecError: they ask for what is not honoured here.
+    :raises SpecError: they ask for a time that cannot be read, or that the store does not tell.
     """
-    for key in REFUSED_STORE_SETTINGS:
-        if pick(settings, key):
-            raise SpecError(f"storeSettings.{key}: does not run here: takes wildcards and times")
     filesystem = MountFileSystem()
     filesystem.invalidate_cache()
     folder, name = str(pick(settings, "wildcardFolderPath") or ""), str(pick(settings, "wildcardFileName") or "")
@@ -48,8 +45,16 @@ def select(place: Store, settings: Mapping[str, Any], *, recursive: bool = True)
         one for one in found if _matches(one[len(root) + 1 :], folder, name, deep=recursive if deep is None else bool(deep))
     ]
     prefix = str(pick(settings, "prefix") or "")
-    kept = [one for one in chosen if one[len(root) + 1 :].startswith(prefix) and _in_time(found[one], settings)]
+    kept = [one for one in chosen if one[len(root) + 1 :].startswith(prefix) and in_time(found[one], settings)]
     return Selection(_fixed(root, folder), tuple(sorted(kept)))
+
+
+def store_settings(place: Store, source: Any) -> dict[str, Any]:
+    """What chooses files of a dataset: ``storeSettings``, or in older exports the source's own properties and the dataset's."""
+    old = {key: found for bag in (place.properties, source or {}) for key in _OLD if (found := pick(bag, key)) is not None}
+    if pattern := pick(place.properties, "fileFilter"):
+        old["wildcardFileName"] = pattern
+    return {**old, **(pick(source or {}, "storeSettings") or {})}
 
 
 def _below(filesystem: MountFileSystem, root: str) -> dict[str, dict[str, Any]]:
@@ -81,7 +86,7 @@ def _fixed(root: str, folder: str) -> str:
     return "/".join([root, *parts[:plain]])
 
 
-def _in_time(info: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+def in_time(info: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     """Whether the last change lies in the times that are asked for: from the first, before the second."""
     first, second = (_seconds(pick(settings, key)) for key in ("modifiedDatetimeStart", "modifiedDatetimeEnd"))
     if first is None and second is None:

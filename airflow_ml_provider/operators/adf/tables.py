@@ -6,18 +6,26 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
-from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
+from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call, limited
 from airflow_ml_provider.operators.adf.identifiers import parts_of, quoted
 from airflow_ml_provider.operators.adf.places import Store, dataset_place, service_of
 from airflow_ml_provider.operators.adf.plain import plain
 from airflow_ml_provider.operators.adf.row_columns import Row
 from airflow_ml_provider.operators.adf.rows import of_files, of_query
-from airflow_ml_provider.operators.adf.selecting import select
+from airflow_ml_provider.operators.adf.selecting import select, store_settings
 
 _ROWS_AT_MOST = 5000
 _QUERIES = ("sqlReaderQuery", "query", "oracleReaderQuery")
+_LEVELS = {
+    "readcommitted": "",
+    "readuncommitted": "READ UNCOMMITTED",
+    "repeatableread": "REPEATABLE READ",
+    "serializable": "SERIALIZABLE",
+    "snapshot": "SNAPSHOT",
+}
 _EXEC = ("EXEC {name} {arguments}", "@{name}={mark}")
 _CALL = "CALL {name}({arguments})"
 _PROCEDURES = {
@@ -42,7 +50,7 @@ def lookup(call: Call) -> Any:
 
 
 def _of_files(place: Store, source: Mapping[str, Any]) -> Iterator[Row]:
-    files = select(place, pick(source, "storeSettings") or {}).files
+    files = select(place, store_settings(place, source)).files
     if not files:
         raise ActivityFailed(f"dataset {place.name!r}: there is no file {place.path}", "2011")
     return of_files(place, files, pick(source, "formatSettings") or {})
@@ -51,16 +59,31 @@ def _of_files(place: Store, source: Mapping[str, Any]) -> Iterator[Row]:
 def rows_of(call: Call, place: Store, source: Mapping[str, Any]) -> Iterator[Row]:
     """What a source of a database reads: its query's rows, its procedure's, or the whole table's."""
     hook = hook_of(place.conn_id)
+    limits: dict[str, Any] = {"timeout": seconds_of(pick(source, "queryTimeout")), "isolation": _isolation(hook, source)}
     if procedure := pick(source, "sqlReaderStoredProcedureName"):
-        return of_query(hook, *_procedure(hook, str(procedure), pick(source, "storedProcedureParameters") or {}))
+        return of_query(hook, *_procedure(hook, str(procedure), pick(source, "storedProcedureParameters") or {}), **limits)
     query = next((str(found) for key in _QUERIES if (found := pick(source, key))), "")
     if not query and not place.table_parts:
         raise SpecError(f"activity {call.activity.name!r}: takes a query, or a dataset {place.name!r} with a table")
-    return of_query(hook, query or f"SELECT * FROM {quoted(hook, place.table_parts)}")  # noqa: S608  a quoted name
+    return of_query(hook, query or f"SELECT * FROM {quoted(hook, place.table_parts)}", **limits)  # noqa: S608  a quoted name
+
+
+def _isolation(hook: Any, source: Mapping[str, Any]) -> str:
+    """The statement that a source's ``isolationLevel`` asks for; empty for Data Factory's default, and for SQLite, which has one level."""
+    asked = str(pick(source, "isolationLevel") or "ReadCommitted")
+    if asked.casefold() not in _LEVELS:
+        raise SpecError(f"source.isolationLevel: got {asked!r}: takes ReadCommitted, {', '.join(_LEVELS.values())}")
+    level = _LEVELS[asked.casefold()]
+    return f"SET TRANSACTION ISOLATION LEVEL {level}" if level and getattr(hook, "conn_type", "") != "sqlite" else ""
 
 
 def script(call: Call) -> Any:
-    """Every script in turn; the rows of each query are a result set."""
+    """Every script in turn, within ``scriptBlockExecutionTimeout``; the rows of each query are a result set."""
+    seconds = seconds_of(call("scriptBlockExecutionTimeout"))
+    return limited(call, seconds, lambda: _scripts(call)) if seconds else _scripts(call)
+
+
+def _scripts(call: Call) -> Any:
     hook = hook_of(service_of(call))
     results: list[Any] = []
     for one in call("scripts", []):

@@ -10,12 +10,13 @@ from itertools import count
 from typing import Any
 
 from airflow_ml_provider.adf.expressions import evaluate
-from airflow_ml_provider.adf.graph import Condition
+from airflow_ml_provider.adf.graph import Activity, Condition
 from airflow_ml_provider.adf.schedules import Start
 from airflow_ml_provider.adf.values import resolve
-from airflow_ml_provider.operators.adf.origin import started_by
+from airflow_ml_provider.operators.adf.origin import CALLED_BY, started_by
 from airflow_ml_provider.operators.adf.place import Place, Spot
 from airflow_ml_provider.operators.adf.records import EVENTS, RECORD, condition_of, fold, opened, record, stamp
+from airflow_ml_provider.operators.adf.run_ids import guid, pipeline_run_id
 from airflow_ml_provider.operators.adf.secrecy import SEALED, seal
 
 RETURN_VALUE = "pipelineReturnValue"
@@ -189,18 +190,34 @@ class View:
         outputs = {name: _written(time) for name, time in ends.items() if time}
         return {"startTime": at, "scheduledTime": at, "outputs": {**outputs, **({"body": body} if body is not None else {})}}
 
+    @property
+    def run_id(self) -> str:
+        """``pipeline().RunId``."""
+        return pipeline_run_id(self.ti.dag_id, self.ti.run_id)
+
+    def activity_run_id(self, activity: Activity) -> str:
+        """``activity('…').ActivityRunId`` of the attempt at an activity that runs in this task."""
+        attempt = (self.ti.try_number, self._map_index, *self.rounds, *self.attempt)
+        return guid("activity", self.ti.dag_id, self.ti.run_id, self.ti.task_id, *attempt, activity.name)
+
+    def caller(self) -> dict[str, str]:
+        """The pipeline that started this one: its ``name``, ``run_id`` and ``group_id``; empty without one."""
+        return dict((self.context["dag_run"].conf or {}).get(CALLED_BY) or {})
+
     def system(self) -> dict[str, Any]:
         """The pipeline's system variables."""
-        start, _ = self._started
+        start, caller = self._started[0], self.caller()
         return {
-            "DataFactory": "airflow",
+            "DataFactory": self.place.data_factory,
             "Pipeline": self.place.pipeline.name,
-            "RunId": self.ti.run_id,
-            "TriggerType": start.kind if start else "Manual",
+            "RunId": self.run_id,
+            "TriggerType": start.kind if start else "PipelineActivity" if caller else "Manual",
             "TriggerName": start.trigger if start else "Manual",
-            "TriggerId": self.ti.run_id,
+            "TriggerId": guid("trigger", self.ti.dag_id, self.ti.run_id),
             "TriggerTime": _written(self.context["dag_run"].run_after),
-            "GroupId": self.ti.run_id,
+            "GroupId": caller.get("group_id") or self.run_id,
+            "TriggeredByPipelineName": caller.get("name"),
+            "TriggeredByPipelineRunId": caller.get("run_id"),
         }
 
 

@@ -28,7 +28,6 @@ def web(call: Call) -> Any:
 
     An answer 202 with a location is asked again there until it is another one, unless ``turnOffAsync`` says not to.
     """
-    refuse_more(call)
     answer = send(call, call("body"))
     url, waits = str(call.required("url")), not call("turnOffAsync", False)
     deadline = time.monotonic() + (seconds_of(call.activity.policy.timeout) or 12 * 3600)
@@ -63,13 +62,6 @@ def send(call: Call, body: Any) -> Any:
         timeout=timeout,
         verify=verify,
     )
-
-
-def refuse_more(call: Call) -> None:
-    """Raise :class:`SpecError` for what would go with the body in Data Factory and has no form here."""
-    for key in ("datasets", "linkedServices"):
-        if call(key):
-            raise SpecError(f"activity {call.activity.name!r}: {key}: are not sent from here: give what is needed in the body")
 
 
 def _content(call: Call, body: Any) -> tuple[Any, dict[str, str]]:

@@ -12,7 +12,7 @@ from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.hooks.callbacks import Ticket, opened
 from airflow_ml_provider.operators.adf.calls import ActivityFailed, Call
-from airflow_ml_provider.operators.adf.web import refuse_more, send
+from airflow_ml_provider.operators.adf.web import send
 
 _TEN_MINUTES = 600.0
 _POLL = 1.0
@@ -20,7 +20,6 @@ _POLL = 1.0
 
 def webhook(call: Call) -> Any:
     """POST the body with ``callBackUri``, and wait until it is called; the output is what it is told."""
-    refuse_more(call)
     ticket, timeout = Ticket.of(call.view.ti), seconds_of(call("timeout")) or _TEN_MINUTES
     deadline = time.monotonic() + timeout
     answer = send(call, {**_body(call), "callBackUri": ticket.address()})

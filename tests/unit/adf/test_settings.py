@@ -113,7 +113,7 @@ def test_what_runs(activity: Activity) -> None:
         (copied("text", "parquet", translator=NESTED), "nested values"),
         (copied("text", "text", source={"storeSettings": {"fileListPath": "a"}}), "fileListPath"),
         (copied("api", "text", source={"paginationRules": {"QueryParameters.n": "RANGE:0:5:1"}}), "QueryParameters.n"),
-        (copied("text", "table", sink={"sqlWriterStoredProcedureName": "p"}), "an insert or an upsert"),
+        (copied("text", "table", sink={"sqlWriterStoredProcedureName": "p"}), "sqlWriterStoredProcedureName"),
         (on("Delete", "table"), "files of a mount"),
         (on("GetMetadata", "text", fieldList=["created"]), "'created': takes exists"),
         (
