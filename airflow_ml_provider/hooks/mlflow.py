@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from airflow.sdk.bases.hook import BaseHook
 
 from airflow_ml_provider._compat import AirflowNotFoundException
-from airflow_ml_provider.core.errors import ConfigurationError, ProviderError
+from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, Unavailable
 from airflow_ml_provider.hooks.forms import form_widgets, ui_field_behaviour
 from airflow_ml_provider.models import tracking
+from airflow_ml_provider.models.failures import translated
 from airflow_ml_provider.models.rest import RestClient
 from airflow_ml_provider.models.tracking import JobRun, RunClient
 
@@ -30,6 +32,11 @@ _LOCAL_SCHEMES = ("sqlite", "file")
 _FIELDS = ("ui_url", "artifact_location")
 _ENVIRONMENT = threading.RLock()
 _LIBRARY_SETTINGS = ("MLFLOW_TRACKING_", "MLFLOW_WORKSPACE", "MLFLOW_REQUEST_HEADER")
+_PROMPT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+_REPEATS = 1
+T = TypeVar("T")
+TRACKING_LIMIT = 30.0
+"""Seconds that a task waits for MLflow when a job begins or ends."""
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -93,12 +100,25 @@ class MLflowHook(BaseHook):
     @cached_property
     def runs(self) -> RunClient:
         """A client for runs alone. On a server it spares the task ``import mlflow``, unless a setting asks for MLflow's own client."""
+        return self._runs(None)
+
+    def _runs(self, within: float | None) -> RunClient:
+        """The same, for calls that together take no more seconds."""
         if _needs_library(self.connection.uri, os.environ):
-            return self.client
+            return self.client if within is None else _Within(self.client, within, self.connection.uri)
         credentials = self.connection.credentials
         login, password = (credentials.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
         auth = (login, password) if login and password else None
-        return RestClient(self.connection.uri, auth, credentials.get("MLFLOW_TRACKING_TOKEN"))
+        return RestClient(self.connection.uri, auth, credentials.get("MLFLOW_TRACKING_TOKEN"), within=within)
+
+    def ask(self, call: Callable[[MlflowClient], T]) -> T:
+        """Make some calls, each answered or given up within half a minute, with errors of ``core.errors``.
+
+        :param call: gets the client. It must be safe to repeat: that is left to the caller.
+        :raises Unavailable: a passing fault.
+        """
+        with _environment(_PROMPT), translated(self.connection.uri):
+            return call(self.client)
 
     def get_conn(self) -> MlflowClient:
         """The client, under the name that Airflow's hooks give it."""
@@ -107,29 +127,31 @@ class MLflowHook(BaseHook):
     def start_job_run(
         self, *, experiment: str, dag_run_key: str, parent_name: str, job_token: str, job_name: str, tags: Mapping[str, str]
     ) -> JobRun:
-        """The run of a job, under the run of its DAG run; the same one for the same ``dag_run_key`` and ``job_token``."""
-        client = self.runs
+        """The run of a job, under the run of its DAG run; the same one for the same ``dag_run_key`` and ``job_token``.
+
+        :raises ProviderError: MLflow did not do it within :data:`TRACKING_LIMIT` seconds.
+        """
+        client = self._runs(TRACKING_LIMIT)
         id_ = tracking.experiment_id(client, experiment, self._artifact_location(experiment))
         parent = tracking.parent_run(client, id_, dag_run_key, parent_name)
         run_id = tracking.job_run(client, id_, parent, job_token, job_name, tags)
         return JobRun(run_id, parent, experiment, self.run_url(id_, run_id))
 
-    def environment(self, run: JobRun) -> tuple[dict[str, str], dict[str, str]]:
-        """What a program needs to log to its run: variables that may be seen, and those that may not."""
-        public = {
-            "MLFLOW_TRACKING_URI": self.connection.uri,
-            "MLFLOW_EXPERIMENT_NAME": run.experiment_name,
-            "MLFLOW_RUN_ID": run.run_id,
-        }
-        return public, dict(self.connection.credentials)
+    def environment(self, experiment: str, run_id: str | None) -> tuple[dict[str, str], dict[str, str]]:
+        """What a program needs to log to its run: variables that may be seen, and those that may not.
+
+        :param run_id: None when there is no run: the program may still make one in the experiment.
+        """
+        public = {"MLFLOW_TRACKING_URI": self.connection.uri, "MLFLOW_EXPERIMENT_NAME": experiment}
+        return public | ({"MLFLOW_RUN_ID": run_id} if run_id else {}), dict(self.connection.credentials)
 
     def end_job_run(self, run_id: str, succeeded: bool) -> None:
         """Close a job's run."""
-        tracking.end_run(self.runs, run_id, succeeded=succeeded)
+        tracking.end_run(self._runs(TRACKING_LIMIT), run_id, succeeded=succeeded)
 
     def end_parent_run(self, *, experiment: str, dag_run_key: str, succeeded: bool) -> None:
         """Close the DAG run's own run, if there is one."""
-        tracking.end_parent(self.runs, experiment, dag_run_key, succeeded=succeeded)
+        tracking.end_parent(self._runs(TRACKING_LIMIT), experiment, dag_run_key, succeeded=succeeded)
 
     def run_url(self, experiment_id: str, run_id: str) -> str:
         """The page of a run; empty when nobody serves one."""
@@ -273,6 +295,29 @@ class _WithEnvironment:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             with _environment(self._variables):
+                return found(*args, **kwargs)
+
+        return call
+
+
+class _Within:
+    """A client whose calls together take no more than some seconds, and whose errors are ours."""
+
+    def __init__(self, client: MlflowClient, seconds: float, uri: str) -> None:
+        self._client = client
+        self._uri = uri
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            left = int((self._end - time.monotonic()) / (_REPEATS + 1))
+            if left < 1:
+                raise Unavailable(f"MLflow at {self._uri} did not answer within {self._seconds:g} s")
+            limits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(_REPEATS), "MLFLOW_HTTP_REQUEST_TIMEOUT": str(left)}
+            with _environment(limits), translated(self._uri):
                 return found(*args, **kwargs)
 
         return call

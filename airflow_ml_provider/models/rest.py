@@ -5,18 +5,20 @@ Source: https://mlflow.org/docs/latest/api_reference/rest-api.html
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
+from tenacity import Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from airflow_ml_provider.core.errors import AccessDenied, NotFound, ServiceError, Unavailable
+from airflow_ml_provider.models.failures import PASSING_STATUS, translated
 
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _TIMEOUT = 60.0
+_SHORTEST = 0.1
 _ATTEMPTS = 6
 
 
@@ -50,18 +52,22 @@ class Run:
 class RestClient:
     """Those methods of ``MlflowClient`` that :class:`~airflow_ml_provider.models.tracking.RunClient` names, on a tracking server.
 
-    Passing faults are asked again for about a minute.
+    Calls that meet a passing fault are repeated, for about a minute.
 
     :param uri: of the tracking server, ``http`` or ``https``.
     :param auth: login and password, or None.
     :param token: a bearer's token, or None.
+    :param within: seconds from now that all calls together may take; None sets no limit.
     """
 
-    def __init__(self, uri: str, auth: tuple[str, str] | None = None, token: str | None = None) -> None:
+    def __init__(
+        self, uri: str, auth: tuple[str, str] | None = None, token: str | None = None, *, within: float | None = None
+    ) -> None:
         self._uri = uri
+        self._end = None if within is None else time.monotonic() + within
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         base = f"{uri}/api/2.0/mlflow/"
-        self._http = httpx.Client(base_url=base, auth=auth, headers=headers, timeout=_TIMEOUT, follow_redirects=True)
+        self._http = httpx.Client(base_url=base, auth=auth, headers=headers, follow_redirects=True)
 
     def get_experiment_by_name(self, name: str) -> Experiment | None:
         try:
@@ -100,23 +106,36 @@ class RestClient:
 
     def _call(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
         waits = wait_exponential(multiplier=0.5, max=20) + wait_random(0, 1)
-        again = Retrying(retry=retry_if_exception_type(Unavailable), stop=stop_after_attempt(_ATTEMPTS), wait=waits, reraise=True)
+        again = Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            stop=lambda state: state.attempt_number >= _ATTEMPTS or self._left() <= state.upcoming_sleep,
+            wait=waits,
+            reraise=True,
+        )
         return dict(again(self._once, method, path, fields))
+
+    def _left(self) -> float:
+        """Seconds that the calls may still take."""
+        return math.inf if self._end is None else self._end - time.monotonic()
 
     def _once(self, method: str, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         sent: dict[str, Any] = {"params": fields} if method == "GET" else {"json": fields}
+        timeout = min(_TIMEOUT, max(self._left(), _SHORTEST))
+        with translated(self._uri):
+            answer = self._http.request(method, path, timeout=timeout, **sent)
+        if not answer.is_success:
+            raise _error(self._uri, path, answer)
         try:
-            answer = self._http.request(method, path, **sent)
-        except httpx.TransportError as error:
-            raise Unavailable(f"MLflow at {self._uri} does not answer: {error}") from error
-        if answer.is_success:
             return dict(answer.json())
-        raise _error(self._uri, path, answer)
+        except (ValueError, TypeError):
+            raise ServiceError(
+                f"MLflow at {self._uri}, {path}: the answer is not a JSON object: is this a tracking server?"
+            ) from None
 
 
 def _error(uri: str, path: str, answer: httpx.Response) -> ServiceError:
     words = f"MLflow at {uri}, {path}: {answer.status_code} {_message(answer)}"
-    if answer.status_code in _PASSING:
+    if answer.status_code in PASSING_STATUS:
         return Unavailable(words)
     if answer.status_code in (401, 403):
         return AccessDenied(f"{words}: the connection's login and password must open it")

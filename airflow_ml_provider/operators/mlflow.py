@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk.bases.operator import BaseOperator
 
@@ -15,15 +16,18 @@ from airflow_ml_provider.links.mlflow import MLflowRunLink
 from airflow_ml_provider.models.gate import CHAMPION, GateMode, Rule, evaluate, gate_mode
 from airflow_ml_provider.models.promotion import promote
 from airflow_ml_provider.models.registration import Candidate, best_candidate, register
-from airflow_ml_provider.operators.base import final_errors, is_constant
+from airflow_ml_provider.operators.base import final_errors, insist, is_constant
 from airflow_ml_provider.operators.context import job_tags
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from mlflow import MlflowClient
+
+T = TypeVar("T")
 
 
 class _ModelOperator(BaseOperator):
-    """What the three share: the connection and the link to the model's page."""
+    """What the three share: the connection, calls that must be answered, and the link to the model's page."""
 
     operator_extra_links = (MLflowRunLink(),)
     ui_color = "#cfe3f5"
@@ -32,6 +36,10 @@ class _ModelOperator(BaseOperator):
         super().__init__(**kwargs)
         self.mlflow_conn_id = mlflow_conn_id
         self.link_urls: dict[str, str] = {}
+
+    def _ask(self, hook: MLflowHook, call: Callable[[MlflowClient], T]) -> T:
+        """Repeat the call after each passing fault of MLflow, then fail: without its answer there is nothing to go on with."""
+        return insist(partial(hook.ask, call), log=self.log)
 
     def _show(self, context: Context, url: str) -> None:
         if url:
@@ -42,7 +50,8 @@ class _ModelOperator(BaseOperator):
 class RegisterModelOperator(_ModelOperator):
     """Register the model of the best candidate and return ``{"name", "version", "uri", "run_id", "metrics"}``.
 
-    A retry finds the version of the first attempt: one run has one version.
+    A retry finds the version of the first attempt: one run has one version. When MLflow is not available, the task asks again for
+    some minutes and then fails.
 
     :param model_name: in the registry. Templated.
     :param candidates: one or a list of: a run's id, or a training job's result ``{"run_id": ..., "metrics": {name: value}}``. Templated.
@@ -70,8 +79,7 @@ class RegisterModelOperator(_ModelOperator):
             found = [Candidate.parse(item) for item in _listed(self.candidates)]
             best = best_candidate(found, self.metric, greater_is_better=self.greater_is_better)
             hook = MLflowHook(self.mlflow_conn_id)
-            client = hook.client
-        version = str(register(client, name, best.run_id, job_tags(context, "")).version)
+            version = self._ask(hook, lambda client: str(register(client, name, best.run_id, job_tags(context, "")).version))
         self.log.info("Run %s, the best of %d, is %s version %s", best.run_id, len(found), name, version)
         self._show(context, hook.model_url(name, version))
         uri = f"models:/{name}/{version}"
@@ -123,7 +131,7 @@ class EvaluateModelOperator(_ModelOperator):
             mode = gate_mode(self.mode)
             rule = Rule(self.metric, _number("threshold", self.threshold), self.greater_is_better, self.tolerance)
             hook = MLflowHook(self.mlflow_conn_id)
-            verdict = evaluate(hook.client, name, version, rule, mode=mode, alias=self.alias)
+            verdict = self._ask(hook, lambda client: evaluate(client, name, version, rule, mode=mode, alias=self.alias))
         self._show(context, hook.model_url(name, version))
         said = "; ".join(verdict.reasons) or "it is good enough"
         self.log.info("Gate (%s) for %s version %s: %s", mode, name, version, said)
@@ -151,8 +159,7 @@ class PromoteModelOperator(_ModelOperator):
             name, version = _model(self.gate, "gate")
             expected, alias = _expected(self.gate)
             hook = MLflowHook(self.mlflow_conn_id)
-            client = hook.client
-        moved = promote(client, name, version, expected=expected, alias=alias)
+            moved = self._ask(hook, lambda client: promote(client, name, version, expected=expected, alias=alias))
         self.log.info("%s@%s %s version %s", name, alias, "is now" if moved else "was already", version)
         self._show(context, hook.model_url(name, version))
         return {"name": name, "version": version, "alias": alias, "previous": expected, "uri": f"models:/{name}@{alias}"}

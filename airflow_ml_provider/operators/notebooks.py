@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.core.programs import Notebook, Shipped
 from airflow_ml_provider.core.spec import JobSpec
 from airflow_ml_provider.models.notebooks import AGAIN_TAG, PATH_TAG, REVISION_TAG, USER_TAG, sources
+from airflow_ml_provider.operators.base import insist
 
+log = logging.getLogger(__name__)
 TASK_VALUES = "task_values"
 """The XCom of everything that a notebook has set; each value is one of its own too."""
 
@@ -36,7 +39,7 @@ def _of_then(run_id: str, mlflow_conn_id: str | None) -> Shipped:
         raise SpecError(f"Notebook.revision: got {run_id!r}: takes a task with mlflow_conn_id: the text is kept in MLflow")
     from airflow_ml_provider.hooks.mlflow import MLflowHook
 
-    return Shipped(**sources(MLflowHook(mlflow_conn_id).client, run_id))
+    return Shipped(**insist(lambda: MLflowHook(mlflow_conn_id).ask(lambda client: sources(client, run_id)), log=log))
 
 
 def is_of_then(spec: JobSpec) -> bool:

@@ -21,8 +21,9 @@ from airflow_ml_provider.core.spec import ClusterSpec, Mount, Node, Spec
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus
 from airflow_ml_provider.hooks.spark_cluster import DEFAULT_CONN_ID, SparkClusterHook
 from airflow_ml_provider.operators.base import BRIEFLY, INSIST_FOR, UNSET, check_constants, final_errors, insist, plain
-from airflow_ml_provider.operators.context import cluster_name, cluster_tags, origin, run_key, work_of
+from airflow_ml_provider.operators.context import cluster_name, cluster_tags, origin, work_of
 from airflow_ml_provider.operators.programs import with_files
+from airflow_ml_provider.operators.tracking import Tracking
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -214,7 +215,7 @@ class TerminateSparkClusterOperator(BaseOperator):
                 terminate_all(backend, chain([handle.cluster], self._siblings(context, backend, handle)), log=self.log)
         finally:
             if self.mlflow_conn_id:
-                self._end_tracking(self.mlflow_conn_id, context)
+                Tracking(self.mlflow_conn_id, self.experiment).end_parent(context, succeeded=self._run_is_good(context))
 
     def _siblings(self, context: Context, backend: Backend, known: Handle) -> Iterator[str]:
         """The other live clusters of this run that the setup tasks of this teardown made."""
@@ -225,15 +226,6 @@ class TerminateSparkClusterOperator(BaseOperator):
             self.log.warning("The run's other clusters cannot be listed, and are left to the janitor: %s", error)
             return
         yield from (cluster for cluster in live if cluster != known.cluster)
-
-    def _end_tracking(self, mlflow_conn_id: str, context: Context) -> None:
-        from airflow_ml_provider.hooks.mlflow import MLflowHook
-
-        MLflowHook(mlflow_conn_id).end_parent_run(
-            experiment=self.experiment or context["ti"].dag_id,
-            dag_run_key=run_key(context),
-            succeeded=self._run_is_good(context),
-        )
 
     def _run_is_good(self, context: Context) -> bool:
         """True when no task of the DAG run has failed so far."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,16 +16,19 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
+import psutil
 import pytest
 from airflow.sdk import DAG
 from conftest import CANARY
 
 from airflow_ml_provider.cluster import SparkCluster
 from airflow_ml_provider.core.errors import AccessDenied, ConfigurationError, NotFound, ServiceError, Unavailable
+from airflow_ml_provider.hooks import mlflow as hooks
 from airflow_ml_provider.hooks.mlflow import MLflowHook
 from airflow_ml_provider.models import rest, tracking
 from airflow_ml_provider.models.rest import RestClient
 from airflow_ml_provider.operators.mlflow import EvaluateModelOperator, PromoteModelOperator, RegisterModelOperator
+from airflow_ml_provider.operators.tracking import Tracking
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -34,8 +38,8 @@ def connect(monkeypatch, **fields):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory, database):
-    """The address of a real MLflow server."""
+def served(tmp_path_factory, database):
+    """The address of a real MLflow server, and its process."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(database, folder)
     with socket.socket() as free:
@@ -47,9 +51,15 @@ def server(tmp_path_factory, database):
     with (folder / "log").open("w") as log, subprocess.Popen([*command, *stores], env=env, stdout=log, stderr=log) as process:
         try:
             _wait(f"http://127.0.0.1:{port}/health", process)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", process
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="session")
+def server(served):
+    """The address of a real MLflow server."""
+    return served[0]
 
 
 def _wait(url, process):
@@ -255,3 +265,132 @@ def test_the_test_button(mlflow, monkeypatch):
     good, message = MLflowHook().test_connection()
     assert not good
     assert "127.0.0.1" in message
+
+
+class Fault:
+    """An address whose connections meet a fault, and later reach a real server.
+
+    :param refused: how many connections are closed at once.
+    """
+
+    def __init__(self, server, refused):
+        self.refused = refused
+        self.target = server.removeprefix("http://").split(":")
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client = self.socket.accept()[0]
+                self.refused -= 1
+                if self.refused >= 0:
+                    client.close()
+                    continue
+                beyond = socket.create_connection(self.target)
+                for one, other in ((client, beyond), (beyond, client)):
+                    threading.Thread(target=self.copy, args=(one, other), daemon=True).start()
+
+    def copy(self, one, other):
+        with contextlib.suppress(OSError):
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def down(request, monkeypatch):
+    """The address of a server that is not there, or of one that takes connections and never answers."""
+    monkeypatch.setattr(hooks, "TRACKING_LIMIT", 2.0)
+    if request.param == "refused":
+        yield "http://127.0.0.1:9"
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            yield f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("down", ["refused", "silent"], indirect=True)
+@pytest.mark.parametrize("library", [False, True])
+def test_a_job_runs_while_mlflow_is_down(run, service, program, down, library, monkeypatch, caplog, request):
+    if library:
+        monkeypatch.setenv("MLFLOW_WORKSPACE", "one")
+    connect(monkeypatch, host=down)
+    name = request.node.name.translate(str.maketrans("[]", "__")).strip("_")
+    with DAG(name, schedule=None) as dag, SparkCluster("spark", mlflow_conn_id="mlflow_default") as cluster:
+        cluster.job("train", program=program)
+    done = run(dag)
+    assert done.state == "success"
+    (made,) = service.clusters.values()
+    (job,) = made.jobs.values()
+    env = {key: value for key, value in job.plan["env"].items() if key.startswith("MLFLOW")}
+    assert env == {"MLFLOW_TRACKING_URI": down, "MLFLOW_EXPERIMENT_NAME": name}
+    said = [record.message for record in caplog.records if record.levelname == "WARNING" and down in record.message]
+    assert len(said) == 2
+    assert said[0].startswith("MLflow connection mlflow_default: the job 'train' runs without an MLflow run: MLflow at ")
+    assert said[1].startswith("MLflow connection mlflow_default: the MLflow run of the DAG run ")
+
+
+def test_a_run_is_ended_when_the_server_is_back(served, monkeypatch, caplog):
+    uri, process = served
+    connect(monkeypatch, host=uri)
+    hook = MLflowHook()
+    made = hook.start_job_run(experiment="hung", dag_run_key="k", parent_name="p", job_token="t", job_name="j", tags={})
+    monkeypatch.setattr(hooks, "TRACKING_LIMIT", 1.0)
+    serving = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    try:
+        for one in serving:
+            one.suspend()
+        Tracking("mlflow_default", None).end(made.run_id, succeeded=True)
+    finally:
+        for one in serving:
+            one.resume()
+    assert [record.levelname for record in caplog.records if made.run_id in record.message] == ["WARNING"]
+    monkeypatch.setattr(hooks, "TRACKING_LIMIT", 60.0)
+    Tracking("mlflow_default", None).end(made.run_id, succeeded=True)
+    assert hook.client.get_run(made.run_id).info.status == "FINISHED"
+
+
+def test_a_connection_that_is_wrong_fails_the_job(run, service, program, monkeypatch, log):
+    connect(monkeypatch, host="ftp://x")
+    with DAG("tracked_by_nobody", schedule=None) as dag, SparkCluster("spark", mlflow_conn_id="mlflow_default") as cluster:
+        cluster.job("train", program=program)
+    states = run(dag).states
+    assert (states["spark.train"], states["spark.terminate_cluster"]) == ("failed", "success")
+    assert "got 'ftp://x': takes http" in log()
+
+
+def test_registration_asks_again_until_the_server_is_back(run, server, monkeypatch, log):
+    connect(monkeypatch, host=server)
+    hook = MLflowHook()
+    made = hook.start_job_run(experiment="again", dag_run_key="k", parent_name="p", job_token="t", job_name="j", tags={})
+    found = logged_model(hook, made.run_id, 0.6)
+    fault = Fault(server, refused=2)
+    connect(monkeypatch, host=fault.uri)
+    with DAG("registers_again", schedule=None) as dag:
+        RegisterModelOperator(task_id="register", model_name="again", candidates=found)
+    assert run(dag).state == "success"
+    assert log().count(f"MLflow at {fault.uri} does not answer") == 2
+    fault.socket.close()
+
+
+@pytest.mark.parametrize("down", ["refused", "silent"], indirect=True)
+def test_registration_without_a_server_is_a_passing_fault(down, monkeypatch):
+    monkeypatch.setattr(hooks, "_PROMPT", {**hooks._PROMPT, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"})
+    connect(monkeypatch, host=down)
+    with pytest.raises(Unavailable, match=f"MLflow at {down} does not answer"):
+        MLflowHook().ask(lambda client: client.search_registered_models())
+
+
+def test_an_answer_that_is_not_mlflows_is_named():
+    class Page(Answers):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as page:
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        with pytest.raises(ServiceError, match="the answer is not a JSON object: is this a tracking server"):
+            RestClient(f"http://127.0.0.1:{page.server_port}").get_run("r")
+        page.shutdown()

@@ -128,7 +128,7 @@ class _Job:
             "source.json": json.dumps({"notebook": self.path, "files": self.request["files"]}, ensure_ascii=False),
         }
         try:
-            print(_store(files, self.mlflow_run))
+            print(self.redactor(store(files, self.mlflow_run)))
         except Exception as error:  # noqa: BLE001 - what became of the notebook counts more
             print(self.redactor(f"The executed notebook was not kept: {error}"), file=sys.stderr)
 
@@ -136,21 +136,31 @@ class _Job:
 _SHOWN = ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_TASK_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TRY_NUMBER")
 
 
-def _store(files: Mapping[str, str], run_id: str) -> str:
-    """Keep files, and say where."""
+def store(files: Mapping[str, str], run_id: str) -> str:
+    """Keep files with the MLflow run, or in a folder when there is no run or MLflow fails; say where."""
     if run_id and find_spec("mlflow"):
-        from mlflow import MlflowClient
-
-        client = MlflowClient()
-        for name, text in files.items():
-            client.log_text(run_id, text, f"{ARTIFACTS}/{name}")
-        return f"The executed notebook is in {ARTIFACTS}/ of MLflow run {run_id}"
+        try:
+            return _log(files, run_id)
+        except Exception as error:  # noqa: BLE001 - the notebook has run, whatever MLflow does
+            print(f"MLflow run {run_id} does not keep the executed notebook: {error}", file=sys.stderr)
     result = os.environ.get("AIRFLOW_ML_RESULT")
     folder = (Path(result).parent if result else Path.cwd()) / ARTIFACTS
     folder.mkdir(mode=0o700, exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return f"The executed notebook is in {folder}"
+
+
+def _log(files: Mapping[str, str], run_id: str) -> str:
+    """Log the files as artifacts. MLflow's own settings would repeat each call for minutes."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    for name, text in files.items():
+        client.log_text(run_id, text, f"{ARTIFACTS}/{name}")
+    return f"The executed notebook is in {ARTIFACTS}/ of MLflow run {run_id}"
 
 
 def secret_in_result(handed_back: str | None, values: Mapping[str, Any], redactor: Redactor) -> str:
