@@ -19,7 +19,16 @@ from airflow_ml_provider.backends.local import fuse, supervisor, translate
 from airflow_ml_provider.backends.local.commands import inherited_environment
 from airflow_ml_provider.backends.local.interpreters import refuse_missing
 from airflow_ml_provider.backends.local.java import find_jdk
-from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, Root, appear, make_folder, read_json, write_json
+from airflow_ml_provider.backends.local.layout import (
+    ClusterFolder,
+    JobFolder,
+    Root,
+    appear,
+    make_folder,
+    read_json,
+    read_known,
+    write_json,
+)
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import AccessDenied, CapacityError, ConfigurationError, NotFound, ServiceError, SpecError
 from airflow_ml_provider.core.lowering import lowered
@@ -96,15 +105,18 @@ class LocalBackend:
                 folder.nudge()
 
     def owned(self) -> Iterator[OwnedCluster]:
-        for cluster, folder in self.root.cluster_folders():
-            state = self._describe(cluster).state
-            plan = read_json(folder.plan)
-            if plan and state not in (ClusterState.TERMINATED, ClusterState.FAILED):
-                made = (read_json(folder.status) or {}).get("created_at")
-                created = (
-                    datetime.fromisoformat(made) if made else datetime.fromtimestamp(folder.plan.stat().st_mtime).astimezone()
-                )
-                yield OwnedCluster(cluster, plan["name"], state, created, plan["tags"])
+        with _translated():
+            found = [self._owned(cluster, folder) for cluster, folder in self.root.cluster_folders()]
+        yield from filter(None, found)
+
+    def _owned(self, cluster: str, folder: ClusterFolder) -> OwnedCluster | None:
+        """The cluster, while it lives. One whose plan cannot be read is listed without a name and tags."""
+        state = self._describe(cluster).state
+        if not folder.plan.exists() or state in (ClusterState.TERMINATED, ClusterState.FAILED):
+            return None
+        plan, made = read_known(folder.plan), read_known(folder.status).get("created_at")
+        created = _time(made) or datetime.fromtimestamp(folder.plan.stat().st_mtime).astimezone()
+        return OwnedCluster(cluster, plan.get("name", cluster), state, created, plan.get("tags", {}))
 
     def submit(self, cluster: str, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
         job = f"j-{token}"
@@ -133,7 +145,7 @@ class LocalBackend:
     def logs(self, cluster: str, job: str, *, after: str | None = None) -> LogPage:
         with _translated():
             found = self._job(cluster, job)
-            ended = found is not None and self._poll(cluster, job).state.ended
+            ended = found is not None and self._state(cluster, found)[0].ended
             return _page(found.log, int(after or 0), to_the_end=ended) if found else LogPage(cursor=after)
 
     def _launch(self, folder: ClusterFolder) -> None:
@@ -158,14 +170,13 @@ class LocalBackend:
         state = translate.cluster_state(recorded["state"])
         if folder.terminate.exists() and not state.ended:
             state = ClusterState.TERMINATING
-        started = recorded.get("started_at")
         urls = {"connect_url": recorded.get("connect_url"), "ui_url": recorded.get("ui_url")}
-        return ClusterStatus(state, recorded["message"], **urls, started_at=datetime.fromisoformat(started) if started else None)
+        return ClusterStatus(state, recorded["message"], **urls, started_at=_time(recorded.get("started_at")))
 
     def _recorded(self, folder: ClusterFolder) -> dict[str, Any]:
         """What the supervisor wrote last, unless it is gone without a last word."""
         held = folder.is_held()
-        found = read_json(folder.status) or {"state": ClusterState.PENDING, "message": ""}
+        found = _status(folder.status)
         if held or found["state"] in (ClusterState.TERMINATED, ClusterState.FAILED):
             return found
         if not folder.status.exists() and time.time() - folder.plan.stat().st_mtime < _UNLAUNCHED_LIMIT:
@@ -180,15 +191,19 @@ class LocalBackend:
         found = self._job(cluster, job)
         if found is None:
             return JobStatus(JobState.CANCELLED, message="no such job")
-        whole = self._describe(cluster)
-        recorded = read_json(found.status) or {"state": JobState.PENDING, "message": ""}
+        state, recorded = self._state(cluster, found)
+        result = _result(found.result) if state is JobState.SUCCEEDED else None
+        times = {key: _time(recorded.get(key)) for key in ("started_at", "ended_at")}
+        return JobStatus(state, recorded["message"], result=result, ui_url=recorded.get("ui_url"), **times)
+
+    def _state(self, cluster: str, job: JobFolder) -> tuple[JobState, dict[str, Any]]:
+        """The job's state, and what was recorded of it."""
+        recorded, whole = _status(job.status), self._describe(cluster)
         state = translate.job_state(recorded["state"])
         if not state.ended and whole.state in (ClusterState.TERMINATED, ClusterState.FAILED):
             state = JobState.FAILED if whole.state is ClusterState.FAILED else JobState.CANCELLED
             recorded["message"] = f"the cluster ended: {whole.message}"
-        result = json.loads(found.result.read_bytes()) if state is JobState.SUCCEEDED and found.result.exists() else None
-        times = {key: datetime.fromisoformat(recorded[key]) for key in ("started_at", "ended_at") if recorded.get(key)}
-        return JobStatus(state, recorded["message"], result=result, ui_url=recorded.get("ui_url"), **times)
+        return state, recorded
 
     def _known(self, cluster: str) -> bool:
         return translate.is_id(cluster) and self.root.cluster(cluster).plan.exists()
@@ -205,6 +220,32 @@ class LocalBackend:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - folder.status.stat().st_mtime > _KEEP_ENDED and not folder.is_held():
                     folder.remove()
+
+
+def _status(path: Path) -> dict[str, Any]:
+    """What was written last of a cluster or a job. A damaged file tells no state: its supervisor writes it anew when it changes."""
+    try:
+        found = read_json(path)
+    except ValueError as error:
+        found = {"state": ClusterState.UNKNOWN, "message": str(error)}
+    return {"state": ClusterState.PENDING, "message": "", **(found or {})}
+
+
+def _result(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ServiceError(f"the result in {path} is damaged: it is not valid JSON: {error}") from error
+
+
+def _time(text: Any) -> datetime | None:
+    """The time that was written; None for none, and for what is no time."""
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _page(log: Path, offset: int, *, to_the_end: bool) -> LogPage:

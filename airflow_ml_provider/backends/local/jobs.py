@@ -16,7 +16,7 @@ from pathlib import Path
 from airflow_ml_provider.backends.local import commands, with_libraries
 from airflow_ml_provider.backends.local.daemons import Daemons, how, known_cause
 from airflow_ml_provider.backends.local.forking import Forking
-from airflow_ml_provider.backends.local.layout import JobFolder, read_json, write_json
+from airflow_ml_provider.backends.local.layout import JobFolder, read_json, read_known, write_json
 from airflow_ml_provider.backends.local.processes import JOB_MARK, end_all, of_job, spawn
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.results import wrong_result
@@ -127,9 +127,9 @@ class Job:
             memory = self.plan["spark_conf"].get("spark.driver.memory", self.memory)
             if self.classic and (known := known_cause(self.folder.log, memory)):
                 return JobState.FAILED, f"the program ended {how(code)}: {known}"
-            noted = read_json(self.folder.error)
+            noted = read_known(self.folder.error).get("message")  # the program writes it, and may be killed meanwhile
             killed = " (a signal 9 that nobody sent is the kernel's when memory runs out)" if code == -9 else ""
-            return JobState.FAILED, noted["message"] if noted else f"the program ended {how(code)}{killed}"
+            return JobState.FAILED, str(noted) if noted else f"the program ended {how(code)}{killed}"
         problem = wrong_result(self.folder.result)
         return (JobState.FAILED, problem) if problem else (JobState.SUCCEEDED, "")
 

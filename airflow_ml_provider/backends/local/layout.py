@@ -36,12 +36,27 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The document, or None when there is none."""
+    """The document, or None when there is none.
+
+    :raises ValueError: the file is damaged: it holds no JSON object.
+    """
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: it is not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: expected a JSON object, got {type(found).__name__}")
     return found
+
+
+def read_known(path: Path) -> dict[str, Any]:
+    """The document, or an empty one when the file does not exist or is damaged: for whoever writes it anew."""
+    try:
+        return read_json(path) or {}
+    except ValueError:
+        return {}
 
 
 def make_folder(path: Path) -> Path:

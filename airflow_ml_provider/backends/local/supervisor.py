@@ -33,10 +33,11 @@ from airflow_ml_provider.backends.local.folders import CONFIG, Folders, Names
 from airflow_ml_provider.backends.local.forking import Forking
 from airflow_ml_provider.backends.local.java import find_jdk, with_shim
 from airflow_ml_provider.backends.local.jobs import CANCEL_GRACE, Job, now
-from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, make_folder, read_json, write_json
+from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, make_folder, read_json, read_known, write_json
 from airflow_ml_provider.backends.local.libraries import jars_of, joined, python_with
 from airflow_ml_provider.backends.local.private import write_private
 from airflow_ml_provider.backends.local.processes import adopt_orphans, descendants, die_with_parent, end_all, reap
+from airflow_ml_provider.backends.local.translate import job_state
 from airflow_ml_provider.core.errors import ClusterFailed, ConfigurationError
 from airflow_ml_provider.core.state import ClusterState, JobState
 
@@ -221,12 +222,17 @@ class Supervisor:
                 self._stop_job(running, JobState.FAILED, f"the timeout of {running.plan['timeout']:g} s has passed")
 
     def _take_up(self, job: str, folder: JobFolder) -> None:
-        taken = Job.take_up(job, folder, self.daemons.ui_url)
+        try:
+            taken = Job.take_up(job, folder, self.daemons.ui_url)
+        except ValueError as error:
+            message = f"it could not be started: {error}"
+            write_json(folder.status, {"state": JobState.FAILED, "message": message, "ended_at": now()})
+            return
         self.jobs[job] = taken
         self.folders.refresh()
         try:
             taken.start(self.daemons, self.forking, self.env, self.cache)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
             taken.verdict = (JobState.FAILED, f"it could not be started: {error}")
             self._job_ended(taken, 1)
 
@@ -268,7 +274,7 @@ class Supervisor:
                 raise Ending(f"{limit} of {seconds:g} s has passed")
 
     def _record(self, state: ClusterState, message: str = "", **more: Any) -> None:
-        known = read_json(self.folder.status) or {}
+        known = read_known(self.folder.status)
         write_json(self.folder.status, {**known, "state": state, "message": message, **more})
 
     def _end(self, state: ClusterState, message: str) -> None:
@@ -306,13 +312,13 @@ class Supervisor:
 
 def close(folder: ClusterFolder, state: ClusterState, message: str) -> None:
     """Write what became of an ended cluster and of the jobs that it did not finish, and remove the rest."""
-    job_state = JobState.FAILED if state is ClusterState.FAILED else JobState.CANCELLED
+    interrupted = JobState.FAILED if state is ClusterState.FAILED else JobState.CANCELLED
     message = "; ".join(filter(None, [message, *folder.clear()]))
     for _, job in folder.job_folders():
-        found = read_json(job.status) or {}
-        if not JobState(found.get("state", JobState.PENDING)).ended:
-            write_json(job.status, {**found, "state": job_state, "message": f"the cluster ended: {message}", "ended_at": now()})
-    known = read_json(folder.status) or {}
+        found = read_known(job.status)
+        if not job_state(str(found.get("state"))).ended:
+            write_json(job.status, {**found, "state": interrupted, "message": f"the cluster ended: {message}", "ended_at": now()})
+    known = read_known(folder.status)
     write_json(folder.status, {**known, "state": state, "message": message})
 
 
@@ -350,7 +356,7 @@ def _guard(folder: ClusterFolder, supervisor: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os.kill(supervisor, signal.SIGTERM))
     code = _wait_for(supervisor)
     end_all(descendants)
-    known = (read_json(folder.status) or {}).get("state")
+    known = read_known(folder.status).get("state")
     if known not in (ClusterState.TERMINATED, ClusterState.FAILED):
         close(
             folder, ClusterState.FAILED, f"its supervisor was killed by signal {-code}" if code < 0 else "its supervisor failed"
