@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.fields import OneOf, Spec
 
 _COORDINATES = r"^[\w.-]+:[\w.-]+:[\w.-]+$"
 _GROUP_AND_NAME = r"^[\w.-]+:[\w.*-]+$"
+_LOGIN = re.compile(r"://[^/\s@]+@")
+_INCLUDES = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[=\s]*(?P<path>\S+)", re.MULTILINE)
 
 
 def _shows_no_secret(url: str) -> str:
@@ -21,6 +28,12 @@ def _shows_no_secret(url: str) -> str:
     return url
 
 
+def _names_no_login(requirement: str) -> str:
+    if _LOGIN.search(requirement):
+        raise ValueError("holds a user's name or password, and a plan is printable: keep them in pip.conf or .netrc")
+    return requirement
+
+
 Url = Annotated[str, Field(pattern=r"^(https?|file)://"), AfterValidator(_shows_no_secret)]
 
 
@@ -28,11 +41,11 @@ class PyPI(Spec):
     """A Python package: ``PyPI("holidays==0.60")``.
 
     :param requirement: as pip takes it.
-    :param index_url: of another index than pip's own.
+    :param index_url: of the index that the package and all that it depends on come from, in the place of pip's own.
     """
 
     kind: Literal["pypi"] = "pypi"
-    requirement: str = Field(pattern=r"^[A-Za-z0-9]")
+    requirement: Annotated[str, Field(pattern=r"^[A-Za-z0-9]"), AfterValidator(_names_no_login)]
     index_url: Url | None = None
 
     def __init__(self, requirement: Any = ..., **more: Any) -> None:
@@ -83,7 +96,7 @@ class Maven(Spec):
 
     :param coordinates: ``group:name:version``.
     :param exclusions: ``group:name`` of what to leave out.
-    :param repository: another repository than Maven Central.
+    :param repository: another repository, which Spark asks for what Maven Central does not have.
     """
 
     kind: Literal["maven"] = "maven"
@@ -96,6 +109,29 @@ class Maven(Spec):
 
 
 Library = Annotated[PyPI | Wheel | Requirements | Jar | Maven, OneOf(PyPI, Wheel, Requirements, Jar, Maven)]
+
+
+def contents(library: Mapping[str, Any]) -> dict[str, Any]:
+    """A library of a plan by what it is: the digests of its file, and of the files that this includes, in the place of its path.
+
+    :raises SpecError: a file cannot be read.
+    """
+    if "path" not in library:
+        return dict(library)
+    seen: dict[Path, str] = {}
+    waiting = [Path(library["path"])]
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise SpecError(f"libraries: got {str(path)!r}: {error.strerror}") from error
+            seen[path] = hashlib.sha256(data).hexdigest()
+            if library["kind"] == "requirements":
+                found = (match["path"] for match in _INCLUDES.finditer(data.decode(errors="replace")))
+                waiting += [path.parent / name for name in found if "://" not in name]
+    return {**library, "path": Path(library["path"]).name, "sha256": list(seen.values())}
 
 
 def _given(**fields: Any) -> dict[str, Any]:

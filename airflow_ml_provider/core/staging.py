@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,8 +42,10 @@ class Place:
     def parse(cls, uri: str, *schemes: str) -> Place:
         """Read a URI; :class:`SpecError` when it has none of the schemes, or no bucket."""
         parts = urlsplit(uri)
-        if parts.scheme not in schemes or not parts.netloc or parts.query or parts.fragment:
-            raise SpecError(f"got {uri!r}: takes a folder in a bucket, such as {schemes[0]}://bucket/airflow")
+        if parts.scheme not in schemes or not parts.netloc or "?" in uri or "#" in uri:
+            raise SpecError(
+                f"got {uri!r}: takes a folder in a bucket, without '?' and '#', such as {schemes[0]}://bucket/airflow"
+            )
         return cls(parts.scheme, parts.netloc, parts.path.strip("/"))
 
     def __truediv__(self, name: str) -> Place:
@@ -62,9 +63,9 @@ class Place:
         return self / "jobs" / _checked(token)
 
 
-def content_name(data: bytes, name: str) -> str:
+def content_name(sha256: str, name: str) -> str:
     """Where a file lies in its cluster's folder: the same content under the same name always in the same place."""
-    return f"files/{hashlib.sha256(data).hexdigest()[:32]}/{_NAME.sub('_', name).lstrip('.') or 'file'}"
+    return f"files/{sha256[:32]}/{_NAME.sub('_', name).lstrip('.') or 'file'}"
 
 
 def staged(*names: str) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from airflow_ml_provider.core.errors import ConfigurationError, Unavailable
 from airflow_ml_provider.core.git import GitSource, commit_of
+from airflow_ml_provider.core.tools import clean_environment
 
 log = logging.getLogger(__name__)
 _LIMIT = 600.0
@@ -125,7 +126,7 @@ def _signed_in(source: GitSource) -> Iterator[Mapping[str, str]]:
     """The environment in which Git signs in as the source's connection says; Git itself never asks anybody."""
     quiet = {"GIT_TERMINAL_PROMPT": "0"}
     if source.conn_id is None:
-        yield {**os.environ, "GIT_SSH_COMMAND": "ssh -o BatchMode=yes", **quiet}
+        yield {**_environment(), "GIT_SSH_COMMAND": "ssh -o BatchMode=yes", **quiet}
         return
     try:
         from airflow.providers.git.hooks.git import GitHook
@@ -136,7 +137,11 @@ def _signed_in(source: GitSource) -> Iterator[Mapping[str, str]]:
         warnings.simplefilter("ignore")  # about defaults of the connection, which are the provider's to explain
         hook = GitHook(git_conn_id=source.conn_id, repo_url=source.url)
     with hook.configure_hook_env():
-        yield {**os.environ, **hook.env, **quiet}
+        yield {**_environment(), **hook.env, **quiet}
+
+
+def _environment() -> dict[str, str]:
+    return clean_environment(os.environ, also=("GIT_", "SSH_"))
 
 
 def _git(source: GitSource, *arguments: str, env: Mapping[str, str]) -> bytes:

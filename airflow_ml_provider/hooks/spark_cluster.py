@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from airflow.sdk.bases.hook import BaseHook
 
 from airflow_ml_provider._compat import AirflowNotFoundException
 from airflow_ml_provider.core.backend import Backend
+from airflow_ml_provider.core.caches import default_root
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.registry import BACKENDS, backend_class
@@ -77,11 +77,6 @@ def _build_on_aws(connection: ClusterConnection) -> Backend:
     except SpecError as error:
         raise connection.wrong("staging_uri", str(error)) from None
     return made
-
-
-def default_root() -> Path:
-    """The folder on this machine for what the provider keeps there."""
-    return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "spark"
 
 
 def _local_root(connection: ClusterConnection) -> Path:

@@ -13,6 +13,7 @@ from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_ml_provider._compat import DEFERRABLE
 from airflow_ml_provider.core.backend import MakesPages, ServesConnect
+from airflow_ml_provider.core.caches import default_root
 from airflow_ml_provider.core.errors import ClusterFailed, JobFailed, NotFound, ProviderError, WaitTimeout
 from airflow_ml_provider.core.git import GitSource
 from airflow_ml_provider.core.handle import Handle
@@ -20,7 +21,7 @@ from airflow_ml_provider.core.polling import decide_cluster, decide_job
 from airflow_ml_provider.core.spec import JobSpec, Spec
 from airflow_ml_provider.core.state import ClusterStatus, JobState, JobStatus
 from airflow_ml_provider.core.texts import read_text
-from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook, default_root
+from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.links.mlflow import MLflowRunLink
 from airflow_ml_provider.links.notebook import NotebookLink
 from airflow_ml_provider.links.spark import SparkUILink, page_of_task

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_provider.backends.local.commands import inherited_environment
 from airflow_ml_provider.backends.local.libraries import python_with
+from airflow_ml_provider.core import caches
 from airflow_ml_provider.core.backend import Endpoint, ServesConnect
 from airflow_ml_provider.core.errors import ConfigurationError, JobFailed, ServiceError, SpecError, WaitTimeout
 from airflow_ml_provider.core.handle import Handle
@@ -151,7 +152,8 @@ class Warm:
         base = spec.native.get("python", sys.executable)
         client = client_library(spark_version) if base == sys.executable else []
         asked = [*client, *(item.model_dump(mode="json") for item in spec.libraries)]
-        return python_with(self.cache, base, asked)
+        caches.sweep_at_times(self.cache)
+        return insist(partial(python_with, self.cache, base, asked), log=self.log)
 
 
 def client_library(spark_version: str | None) -> list[dict[str, Any]]:

@@ -127,7 +127,7 @@ def _archives(store: Store, cluster: Place, packages: Sequence[Plan], made_for: 
     if not packages:
         return []
     made = archive(packages, python=made_for["python"], machine=made_for["machine"])
-    return [str(store.upload(cluster, made, "packages.zip"))]
+    return [str(store.upload_file(cluster, made))]
 
 
 def folders(cluster: Place, job: Place) -> dict[str, str]:

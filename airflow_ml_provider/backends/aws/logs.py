@@ -192,8 +192,9 @@ class Logs:
         if incomplete > _LONGEST_LINE or (incomplete and reader.at_end and not reader.error and ended()):
             end = len(reader.rest)
         lines = reader.take(end).decode(errors="replace").split("\n")
-        self._keep(place, reader)
-        if reader.error and not end:
+        if not reader.error:
+            self._keep(place, reader)
+        elif not end:
             raise ServiceError(f"{place}: the log {reader.error}")
         whole = reader.at_end and not reader.rest and not reader.error
         cursor = _Cursor(reader.offset, reader.crc, reader.etag if whole else "")

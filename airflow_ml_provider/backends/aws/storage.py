@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
@@ -53,8 +55,17 @@ class Store:
 
     def upload(self, folder: Place, data: bytes, name: str) -> Place:
         """Store a file by its content, once."""
-        place = folder / content_name(data, name)
+        place = folder / content_name(hashlib.sha256(data).hexdigest(), name)
         self._write_new(place, data)
+        return place
+
+    def upload_file(self, folder: Place, path: Path) -> Place:
+        """Store a large file by its content, once: what lies there already is not sent again."""
+        with path.open("rb") as file:
+            place = folder / content_name(hashlib.file_digest(file, "sha256").hexdigest(), path.name)
+            if not self._is_there(place):
+                file.seek(0)
+                self._write_new(place, file)
         return place
 
     def claim(self, place: Place) -> None:
@@ -96,7 +107,18 @@ class Store:
                 raise LookupError from None
             raise
 
-    def _write_new(self, place: Place, data: bytes) -> bool:
+    def _is_there(self, place: Place) -> bool:
+        """False also for an object that is missing where the credentials may not list: S3 denies it then."""
+        with translated():
+            try:
+                self._client().head_object(Bucket=place.bucket, Key=place.key)
+            except ClientError as error:
+                if code_of(error) in (*ABSENT, "403"):
+                    return False
+                raise
+        return True
+
+    def _write_new(self, place: Place, data: bytes | BinaryIO) -> bool:
         """False when there is an object already."""
         with translated():
             try:

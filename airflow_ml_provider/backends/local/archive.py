@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from airflow_ml_provider.backends.local.java import Jdk
+from airflow_ml_provider.core.caches import hold
 
 _RETRY_AFTER = 24 * 3600.0
 _LEAST = 1 << 20
@@ -33,8 +34,11 @@ class Archive:
         self._lock = cache / f"{key}.lock"
 
     def readable(self) -> Path | None:
-        """The archive, or that of Spark's jars alone, which serves every class path that begins with them; None without either."""
-        return next((path for path in (self.path, self._without) if path.is_file()), None)
+        """The archive, or that of Spark's jars alone, which serves every class path that begins with them; None without either.
+
+        This process holds it from now on.
+        """
+        return next((path for path in (self.path, self._without) if hold(path)), None)
 
     def claim(self) -> bool:
         """True for the one living process that shall make it: there is none, and making one has not just failed."""

@@ -30,6 +30,7 @@ from airflow_ml_provider.backends.local.layout import (
     write_json,
 )
 from airflow_ml_provider.core.backend import NO_SECRETS, Feature, Plan, refuse_unsupported
+from airflow_ml_provider.core.caches import sweep_at_times
 from airflow_ml_provider.core.errors import AccessDenied, CapacityError, ConfigurationError, NotFound, ServiceError, SpecError
 from airflow_ml_provider.core.lowering import lowered
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile, Spec
@@ -88,6 +89,7 @@ class LocalBackend:
                 make_folder(self.root.path)
                 make_folder(self.root.clusters)
                 self._forget_old()
+                sweep_at_times(self.root.cache)
                 appear(folder.path, {"plan.json": plan, "secrets.json": secrets} if secrets else {"plan.json": plan})
             if not folder.status.exists():
                 self._launch(folder)

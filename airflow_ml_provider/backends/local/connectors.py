@@ -5,21 +5,24 @@ All are kept in the root's cache. A connector's jars are downloaded once, and ea
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
 
 from airflow_ml_provider.backends.local.layout import alone, make_folder
 from airflow_ml_provider.backends.local.translate import OWN_CLASSES
-from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.core import tools
+from airflow_ml_provider.core.errors import CapacityError, ConfigurationError, ProviderError, Unavailable
 from airflow_ml_provider.core.lowering import RUNNERS
 
 LOCK = Path(__file__).with_name("connectors.json")
@@ -30,6 +33,8 @@ _CLASSES = RUNNERS / "Mounts.scala"
 _TOGETHER = 8
 _TIMEOUT = 60.0
 _TRIES = 3
+_COMPILES_WITHIN = 300.0
+_LATER = (408, 425, 429)
 
 
 def class_path(cache: Path, spark_home: Path, java: Path, libraries: Sequence[str]) -> list[Path]:
@@ -37,6 +42,7 @@ def class_path(cache: Path, spark_home: Path, java: Path, libraries: Sequence[st
 
     :param libraries: connectors by name, ``mounts`` for our own classes.
     :raises ConfigurationError: a connector is missing and cannot be had, or our classes do not fit this Spark.
+    :raises Unavailable: the repository of a missing connector cannot be reached.
     """
     stores = [path for name in libraries if name != OWN_CLASSES for path in _connector(cache, spark_home, name)]
     return [*stores, _classes(cache, spark_home, java)] if OWN_CLASSES in libraries else stores
@@ -74,9 +80,8 @@ def _download(name: str, locked: Sequence[Mapping[str, Any]], folder: Path) -> N
             for jar, content in zip(locked, pool.map(_fetch, locked), strict=True):
                 (arriving / _file(jar["jar"])).write_bytes(content)
         os.replace(arriving, folder)
-    except OSError as error:
-        fix = f"let this machine reach {_repository()}, or name another Maven repository in the variable {REPOSITORY_VARIABLE}"
-        raise ConfigurationError(f"mounts: the connector {name!r} could not be downloaded ({error}): {fix}") from error
+    except (OSError, HTTPException) as error:
+        raise _failure(name, error) from error
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
 
@@ -88,14 +93,33 @@ def _fetch(jar: Mapping[str, Any]) -> bytes:
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310 - the scheme is the administrator's
                 content: bytes = answer.read()
-        except OSError:
-            if not tries_left:
+        except (OSError, HTTPException) as error:
+            if not tries_left or not _is_passing(error):
                 raise
         else:
             break
     if hashlib.sha256(content).hexdigest() != jar["sha256"]:
-        raise OSError(f"{url} is not the file that {LOCK.name} names")
+        raise OSError(f"{tools.without_logins(url)} is not the file that {LOCK.name} names")
     return content
+
+
+def _failure(name: str, error: Exception) -> ProviderError:
+    """The error for a connector that could not be downloaded."""
+    what = f"mounts: the connector {name!r} could not be downloaded ({error})"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return CapacityError(f"{what}: make room, or give the connection another staging_uri")
+    repository = tools.without_logins(_repository())
+    if _is_passing(error):
+        return Unavailable(f"{what}: {repository} cannot be reached, or answers with an error of its own")
+    fix = f"let this machine reach {repository}, or name another Maven repository in the variable {REPOSITORY_VARIABLE}"
+    return ConfigurationError(f"{what}: {fix}")
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether a download that failed may succeed later."""
+    if isinstance(error, HTTPError):
+        return error.code >= 500 or error.code in _LATER
+    return isinstance(error, (URLError, TimeoutError, ConnectionError, HTTPException))
 
 
 def _classes(cache: Path, spark_home: Path, java: Path) -> Path:
@@ -113,11 +137,9 @@ def _compile(jar: Path, spark_home: Path, java: Path) -> None:
     made = jar.with_name(f".{os.getpid()}-{jar.name}")
     compiler = ["scala.tools.nsc.Main", "-usejavacp", "-nowarn", "-d", str(made), str(_CLASSES)]
     command = [str(java), "-XX:TieredStopAtLevel=1", "-cp", f"{spark_home / 'jars'}/*", *compiler]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode:
-        raise ConfigurationError(
-            f"mounts: {_CLASSES.name} does not fit the Spark in {spark_home}: {done.stdout[-500:]}{done.stderr[-500:]}"
-        )
+    code, out, err = tools.run(command, env=tools.clean_environment(os.environ), seconds=_COMPILES_WITHIN)
+    if code:
+        raise ConfigurationError(f"mounts: {_CLASSES.name} does not fit the Spark in {spark_home}: {out[-500:]}{err[-500:]}")
     made.replace(jar)
 
 

@@ -103,7 +103,10 @@ def unmount(point: Path, *, lazily: bool = False) -> bool:
     if program is None:
         return False
     command = [program, "-u", *(["-z"] if lazily else []), "--", str(point)]
-    return subprocess.run(command, capture_output=True, timeout=_LIMIT, check=False).returncode == 0
+    try:
+        return subprocess.run(command, capture_output=True, timeout=_LIMIT, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _is_dirty(note: Path) -> bool:

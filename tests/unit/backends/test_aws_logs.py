@@ -186,7 +186,7 @@ def test_a_truncated_log_ends_with_its_last_byte(bucket: Bucket) -> None:
 @pytest.mark.parametrize(
     ("data", "readable"), [(b"\x1f\x8b\x08\x00garbage-garbage", []), (gzip.compress(b"a\n") + b"garbage", ["a"])]
 )
-def test_a_corrupt_log_is_a_service_error_and_is_not_downloaded_again(bucket: Bucket, data: bytes, readable: list[str]) -> None:
+def test_a_corrupt_log_is_a_service_error_until_it_is_replaced(bucket: Bucket, data: bytes, readable: list[str]) -> None:
     bucket.put(data)
     found, cursor = bucket.logs(), None
     if readable:
@@ -198,7 +198,6 @@ def test_a_corrupt_log_is_a_service_error_and_is_not_downloaded_again(bucket: Bu
             ServiceError, match=r"s3://a-bucket/steps/stdout.gz: the log is not valid gzip after \d+ of \d+ bytes"
         ):
             found.page(PLACE, cursor, lambda: False)
-    assert bucket.reads[-1] == 0
     bucket.put(gzip.compress(b"a\nb\n"))
     assert [*readable, *read(found, cursor)[0]] == ["a", "b"]
 

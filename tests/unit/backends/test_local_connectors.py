@@ -14,7 +14,7 @@ import pytest
 
 from airflow_ml_provider.backends.local import connectors
 from airflow_ml_provider.backends.local.supervisor import spark_home
-from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.core.errors import ConfigurationError, Unavailable
 from airflow_ml_provider.core.storage import CONNECTORS
 
 CONTENT = b"a jar"
@@ -82,4 +82,25 @@ def test_a_missing_connector_names_the_fix(repository: Path, spark: Path, tmp_pa
 def test_another_hadoop_is_refused(repository: Path, spark: Path, tmp_path: Path) -> None:
     (spark / "jars" / "hadoop-client-api-3.5.0.jar").rename(spark / "jars" / "hadoop-client-api-3.6.0.jar")
     with pytest.raises(ConfigurationError, match=r"is known for Hadoop 3.5.0, and Spark has 3.6.0: install a PySpark"):
+        connectors.class_path(tmp_path / "cache", spark, Path("java"), ["aws"])
+
+
+class _Busy(_Quiet):
+    def do_GET(self) -> None:
+        self.send_error(503)
+
+
+def test_a_repository_that_does_not_answer_is_a_passing_fault(
+    repository: Path, spark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert repository
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Busy) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv(connectors.REPOSITORY_VARIABLE, f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(
+            Unavailable, match=r"'aws' could not be downloaded \(HTTP Error 503.* cannot be reached, or answers with"
+        ):
+            connectors.class_path(tmp_path / "cache", spark, Path("java"), ["aws"])
+        server.shutdown()
+    with pytest.raises(Unavailable, match=r"Connection refused"):
         connectors.class_path(tmp_path / "cache", spark, Path("java"), ["aws"])
