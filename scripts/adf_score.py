@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from airflow_ml_provider.adf.document import load
 from airflow_ml_provider.adf.errors import ExpressionError
 from airflow_ml_provider.adf.expressions import evaluate
 from airflow_ml_provider.adf.report import as_json
+from scripts.adf_replay import through_operators
 
 EXPRESSIONS = 0.999
 PIPELINES = 0.67
@@ -24,12 +26,12 @@ ACTIVITIES = 0.90
 """The least shares: of expressions with their value, of pipelines imported whole, of activities that run."""
 
 
-def misses(lines: Iterator[str]) -> Iterator[str | None]:
+def misses(lines: Iterator[str], value: Callable[[str, Any], Any] = evaluate) -> Iterator[str | None]:
     """For each line None when it has its value, else what is wrong."""
     for line in lines:
         known = json.loads(line)
         try:
-            ours: Mapping[str, Any] = {"ok": evaluate(known["expr"], known["state"])}
+            ours: Mapping[str, Any] = {"ok": value(known["expr"], known["state"])}
         except ExpressionError as error:
             ours = {"err": str(error)}
         right = "err" in ours if "err" in known else "ok" in ours and json.dumps(ours["ok"]) == json.dumps(known["ok"])
@@ -37,12 +39,20 @@ def misses(lines: Iterator[str]) -> Iterator[str | None]:
 
 
 def score_expressions(file: Path) -> float:
-    found = list(misses(iter(file.read_text(encoding="utf-8").splitlines())))
-    wrong = [one for one in found if one]
-    for one in wrong:
-        print(f"  {one}")
-    print(f"expressions: {len(found) - len(wrong)} of {len(found)} have their value")
-    return 1 - len(wrong) / max(len(found), 1)
+    least = 1.0
+    ways: dict[str, Callable[[str, Any], Any]] = {
+        "by the evaluator": evaluate,
+        "by the operators": partial(through_operators, marked=False),
+        "by the operators, of type Expression": partial(through_operators, marked=True),
+    }
+    for way, value in ways.items():
+        found = list(misses(iter(file.read_text(encoding="utf-8").splitlines()), value))
+        wrong = [one for one in found if one]
+        for one in wrong:
+            print(f"  {one}")
+        print(f"expressions {way}: {len(found) - len(wrong)} of {len(found)} have their value")
+        least = min(least, 1 - len(wrong) / max(len(found), 1))
+    return least
 
 
 def score_imports(folder: Path) -> tuple[float, float]:

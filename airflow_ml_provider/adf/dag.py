@@ -361,9 +361,9 @@ class _Tasks:
 
 
 def policy_fields(activity: Activity) -> dict[str, Any]:
-    """A policy as fields of an operator; what is an expression there is left at Data Factory's default. Activities of control have none."""
+    """A policy as fields of an operator; what is an expression there is left at Data Factory's default. Activities of control have none, and are never tried again."""
     if activity.type.casefold() in WITHOUT_POLICY:
-        return {}
+        return {"retries": 0}
     policy = activity.policy
     timeout, delay = seconds_of(policy.timeout), seconds_of(policy.retry_interval)
     retries = policy.retry if isinstance(policy.retry, int) else int(policy.retry) if str(policy.retry).isdecimal() else 0

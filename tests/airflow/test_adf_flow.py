@@ -107,11 +107,12 @@ def test_a_pipeline_calls_others(airflow_db: None, export: Callable[..., dict[st
     call = {"pipeline": {"referenceName": "Called", "type": "PipelineReference"}, "parameters": {"n": expression("@add(1,1)")}}
     ask = {"name": "ask", "type": "ExecutePipeline", "typeProperties": {**call, "waitOnCompletion": True}}
     go = {"name": "go", "type": "ExecutePipeline", "typeProperties": {**call, "waitOnCompletion": False}}
-    tell = returning(answer="@activity('ask').output.pipelineReturnValue.double", run="@activity('go').output.pipelineRunId")
+    answer = "@activity('ask').output.pipelineReturnValue.double"
+    tell = returning(answer=answer, run="@activity('go').output.dagRunId", id="@activity('go').output.pipelineRunId")
     dags = export(
         {
             "called": {
-                "activities": [returning(double="@mul(2,pipeline().parameters.n)")],
+                "activities": [returning(double="@mul(2,pipeline().parameters.n)", id="@pipeline().RunId")],
                 "parameters": {"n": {"type": "Int", "defaultValue": 0}},
                 "concurrency": 4,
             },
@@ -124,9 +125,10 @@ def test_a_pipeline_calls_others(airflow_db: None, export: Callable[..., dict[st
     Asked(dags["called"], "r__ask.-1.1.0", {"n": 21})  # the run that the caller will find, as after the loss of a worker
     caller = Asked(dags["caller"], "r")
     check(caller)
-    assert caller.xcom("pipeline_end") == {"answer": 42, "run": "r__go.-1.1.0"}
+    found = caller.xcom("pipeline_end")
+    assert (found["answer"], found["run"]) == (42, "r__go.-1.1.0")
     started = Asked(dags["called"], "r__go.-1.1.0")
-    assert (started._run.conf, started.xcom("pipeline_end")) == ({"n": 2}, {"double": 4})
+    assert (started._run.conf["n"], started.xcom("pipeline_end")) == (2, {"double": 4, "id": found["id"]})
 
 
 def test_a_call_fails_with_what_it_calls(airflow_db: None, export: Callable[..., dict[str, Any]]) -> None:
@@ -187,8 +189,8 @@ def test_a_policy_is_the_tasks(pipeline: Callable[..., Run]) -> None:
             Policy("7.00:00:00", "3", 60),
             {"retries": 3, "retry_delay": timedelta(seconds=60), "execution_timeout": timedelta(7)},
         ),
-        ("Until", Policy(), {}),
-        ("ExecutePipeline", Policy(), {}),
+        ("Until", Policy(), {"retries": 0}),
+        ("ExecutePipeline", Policy(retry=3), {"retries": 0}),
     ],
 )
 def test_activities_without_a_policy_have_no_limit(kind: str, policy: Policy, fields: dict[str, Any]) -> None:

@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_ml_provider.adf.graph import Activity
+from airflow_ml_provider.adf.graph import Activity, Pipeline
 from airflow_ml_provider.adf.reading import pick
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 from airflow_ml_provider.operators.adf.limits import TimedOut, limit
+from airflow_ml_provider.operators.adf.origin import CALLED_BY
+from airflow_ml_provider.operators.adf.run_ids import pipeline_run_id
 from airflow_ml_provider.operators.adf.secrecy import hide, is_secure
 from airflow_ml_provider.operators.adf.view import RETURN_VALUE, View
 
 _POLL = 2.0
+_MINUTE = 60.0
 _LONGEST_ID = 250
 _RESERVED = ("scheduled__", "backfill__", "asset_triggered__", "asset_materialization__")
 _ENDED = ("success", "failed")
@@ -173,21 +176,33 @@ def truth(call: Call, name: str, value: Any) -> bool:
 
 
 def execute_pipeline(call: Call) -> Any:
-    """Start the DAG of another pipeline, and wait for its end where the activity does."""
+    """Start the DAG of another pipeline, and wait for its end where ``waitOnCompletion`` says so; without it, as the SDK documents, not."""
     view = call.view
-    reference = call.required("pipeline")
-    name = str(pick(reference, "referenceName"))
-    dag_id = view.place.dag_id_of(name)
-    if dag_id is None:
+    name = str(pick(call.required("pipeline"), "referenceName"))
+    dag_id, called = view.place.dag_id_of(name), view.place.pipeline_of(name)
+    if dag_id is None or called is None:
         raise ConfigurationError(
             f"activity {call.activity.name!r}: pipeline {name!r} is no DAG: put its export into the same folder"
         )
-    run_id = called_run_id(view)
-    start_run(dag_id, run_id, dict(call("parameters", {})))
-    output = {"pipelineRunId": run_id, "pipelineName": name}
-    if not call("waitOnCompletion", True):
+    run_id, system = called_run_id(view), view.system()
+    by = {"name": system["Pipeline"], "run_id": system["RunId"], "group_id": system["GroupId"]}
+    waits = truth(call, "waitOnCompletion", call("waitOnCompletion", False))
+    if is_paused(dag_id):
+        told = f"DAG {dag_id!r} of pipeline {called.name!r} is paused, so its run would not begin: unpause it"
+        if waits:
+            raise ConfigurationError(f"activity {call.activity.name!r}: {told}")
+        call.log.warning("%s", told)
+    start_run(dag_id, run_id, {**arguments_of(called, call("parameters", {})), CALLED_BY: by})
+    output = {"pipelineRunId": pipeline_run_id(dag_id, run_id), "pipelineName": called.name, "dagRunId": run_id}
+    if not waits:
         return output
     return {**output, "pipelineReturnValue": _outcome(call, dag_id, run_id)}
+
+
+def arguments_of(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for each parameter of a pipeline: the one that is given, whatever the case of its name, its default, or null."""
+    by_name = {name.casefold(): value for name, value in given.items()}
+    return {name: by_name.get(name.casefold(), one.default) for name, one in pipeline.parameters.items()}
 
 
 def called_run_id(view: View) -> str:
@@ -216,10 +231,27 @@ def start_run(dag_id: str, run_id: str, conf: dict[str, Any], *, again: bool = F
         raise ProviderError(f"run {run_id!r} of DAG {dag_id!r} was not started: {answer.error}")
 
 
+def is_paused(dag_id: str) -> bool:
+    """Whether a DAG is paused; False before Airflow 3.2, which does not tell."""
+    try:
+        from airflow.sdk.execution_time.comms import GetDag
+    except ImportError:
+        return False
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    return bool(getattr(SUPERVISOR_COMMS.send(GetDag(dag_id=dag_id)), "is_paused", False))
+
+
 def _outcome(call: Call, dag_id: str, run_id: str) -> Any:
     """Wait for a run's end, and return what its pipeline returns."""
     view = call.view
+    told = time.monotonic()
     while (state := view.ti.get_dagrun_state(dag_id, run_id)) not in _ENDED:
+        if state == "queued" and time.monotonic() - told > _MINUTE:
+            told = time.monotonic()
+            call.log.warning(
+                "Run %s of DAG %s is still queued: see whether the DAG is paused or at its max_active_runs", run_id, dag_id
+            )
         time.sleep(_POLL)
     if state == "failed":
         raise ActivityFailed(f"run {run_id!r} of DAG {dag_id!r} failed", "2108")

@@ -133,7 +133,9 @@ def _each(call: Call, items: list[Any]) -> Any:
 
 
 def _until(call: Call) -> Any:
-    """Rounds until the expression is true. A round that fails ends the loop, and so does its timeout, in the midst of a round."""
+    """Rounds until the expression is true, also after a round that failed; it ends as the last round did. Its timeout ends it in the midst
+    of a round.
+    """
     seconds = seconds_of(call("timeout")) or _WEEK
     return limited(call, seconds, lambda: _rounds(call, time.monotonic() + seconds), ", and its expression was still false")
 
@@ -141,12 +143,24 @@ def _until(call: Call) -> Any:
 def _rounds(call: Call, deadline: float) -> Any:
     expression = pick(call.activity.type_properties, "expression")
     for rounds in count(1):
-        _round(call, rounds)
+        failure = _failure(call, rounds)
         if truth(call, "expression", call.view.resolve(expression)):
+            if failure:
+                raise failure
             return {"rounds": rounds}
         if time.monotonic() > deadline:
             raise ActivityFailed(f"activity {call.activity.name!r}: its expression was still false after {rounds} rounds")
     raise AssertionError("count has no end")
+
+
+def _failure(call: Call, number: int) -> ActivityFailed | None:
+    """What a round fails with; None when it succeeds."""
+    try:
+        _round(call, number)
+    except ActivityFailed as error:
+        call.log.warning("Round %d: %s", number, error)
+        return error
+    return None
 
 
 def _databricks_job(call: Call) -> Any:

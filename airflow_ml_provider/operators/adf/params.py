@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from airflow_ml_provider.adf.graph import Json, Parameter
+from airflow_ml_provider.adf.graph import Parameter
 
 _TYPES = {"string": "string", "securestring": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _TYPES |= {"boolean": "boolean", "array": "array", "object": "object"}
@@ -19,16 +19,9 @@ def params_of(parameters: Mapping[str, Parameter], *, scheduled: bool) -> dict[s
 
 
 def _param(parameter: Parameter) -> Param:
+    """A form field of the parameter's type. Data Factory checks no types when a run starts, so values of every other type pass too."""
     kind = _TYPES.get(parameter.type.casefold())
     shape: dict[str, Any] = {"format": "password"} if parameter.type.casefold() == "securestring" else {}
-    if kind and not parameter.required and not _fits(parameter.default, kind):
-        kind = None
     if kind:
-        shape["type"] = kind
+        shape["type"] = [kind, "null", *sorted(set(_TYPES.values()) - {kind})]
     return Param(**shape) if parameter.required else Param(parameter.default, **shape)
-
-
-def _fits(value: Json, kind: str) -> bool:
-    """Whether a default is of its parameter's type: Airflow refuses the DAG when it is not, Data Factory does not."""
-    python: Any = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}[kind]
-    return isinstance(value, python) and (kind == "boolean" or not isinstance(value, bool))

@@ -57,9 +57,13 @@ class Place:
     wanted: dict[str, Wanted | str] = field(default_factory=dict)
     jobs: dict[str, tuple[Activity, ...]] = field(default_factory=dict)
 
+    def pipeline_of(self, name: str) -> Pipeline | None:
+        """The pipeline that this one means by a name."""
+        return self.factory.pipeline(name, self.pipeline.source)
+
     def dag_id_of(self, pipeline: str) -> str | None:
         """The id of the DAG of a pipeline that this one calls; None where it is no DAG."""
-        called = self.factory.pipeline(pipeline, self.pipeline.source)
+        called = self.pipeline_of(pipeline)
         return self.dag_ids.get(called.key) if called else None
 
 

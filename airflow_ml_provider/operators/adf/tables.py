@@ -38,14 +38,12 @@ _PROCEDURES = {
 
 
 def lookup(call: Call) -> Any:
-    """The first row as ``firstRow``, or up to 5000 as ``count`` and ``value``."""
+    """The first row as ``firstRow``, which is missing when there is none, or up to 5000 as ``count`` and ``value``."""
     place, source = dataset_place(call, pick(call.activity.type_properties, "dataset")), call("source", {})
     found = _of_files(place, source) if place.is_file else rows_of(call, place, source)
     rows = [{name: plain(value) for name, value in row.items()} for row in islice(found, _ROWS_AT_MOST)]
     if call("firstRowOnly", True):
-        if not rows:
-            raise ActivityFailed(f"activity {call.activity.name!r}: there is no row", "2100")
-        return {"firstRow": rows[0]}
+        return {"firstRow": rows[0]} if rows else {}
     return {"count": len(rows), "value": rows}
 
 

@@ -29,7 +29,7 @@ def schedule_fields(starts: Sequence[Start], factory: Factory, prefix: str, watc
     :param watch_interval: seconds between a watcher's looks for blobs.
     """
     if not starts:
-        return {"schedule": None}
+        return {"schedule": None, "is_paused_upon_creation": False}  # nothing starts it by itself, and callers wait for it
     paused = {} if starts[0].active else {"is_paused_upon_creation": True}
     first = min((one.timing.start for one in starts if isinstance(one.timing, Recurrence | Windows)), default=None)
     return {"start_date": first, **_schedule(starts, factory, prefix, watch_interval), **paused}

@@ -9,7 +9,6 @@ from functools import cached_property
 from itertools import count
 from typing import Any
 
-from airflow_ml_provider.adf.expressions import evaluate
 from airflow_ml_provider.adf.graph import Activity, Condition
 from airflow_ml_provider.adf.schedules import Start
 from airflow_ml_provider.adf.values import resolve
@@ -125,23 +124,7 @@ class View:
 
     def resolve(self, value: Any) -> Any:
         """The value of a property: its expressions evaluated, wherever they stand in it."""
-        if isinstance(value, str):
-            return evaluate(value, self.state(value)) if "@" in value else value
-        if isinstance(value, list):
-            return [self.resolve(one) for one in value]
-        if not isinstance(value, Mapping):
-            return value
-        kind = str(value.get("type"))
-        if kind == "Expression" and "value" in value:
-            text = str(value["value"])
-            return evaluate(text if text.startswith("@") else f"@{text}", self.state(text))
-        if kind == "SecureString" and "value" in value:
-            return self.resolve(value["value"])
-        if kind == "AzureKeyVaultSecret":
-            from airflow.sdk import Variable
-
-            return Variable.get(str(self.resolve(value["secretName"])))
-        return {key: self.resolve(one) for key, one in value.items()}
+        return resolve(value, self.state, _secret)
 
     def resolve_in(self, value: Any, parameters: Mapping[str, Any]) -> Any:
         """The value of a dataset's property, where ``dataset()`` has these parameters."""
@@ -219,6 +202,13 @@ class View:
             "TriggeredByPipelineName": caller.get("name"),
             "TriggeredByPipelineRunId": caller.get("run_id"),
         }
+
+
+def _secret(name: str) -> Any:
+    """The secret of a Key Vault: the Airflow variable of its name."""
+    from airflow.sdk import Variable
+
+    return Variable.get(name)
 
 
 def _written(time: Any) -> str:
