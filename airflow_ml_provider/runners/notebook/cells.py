@@ -8,20 +8,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .lines import runs
+
 COMMENTS = {"python": "#", "r": "#", "sql": "--", "scala": "//"}
 LANGUAGES = {".py": "python", ".ipynb": "python", ".sql": "sql", ".scala": "scala", ".r": "r"}
-_ALIASES = {"bash": "sh", "md-sandbox": "md", "python3": "python", "html": "html"}
+_ALIASES = {
+    "bash": "sh",
+    "markdown": "md",
+    "md-sandbox": "md",
+    "python3": "python",
+    "pyspark": "python",
+    "spark": "scala",  # of Synapse and Fabric
+}
+_WHOLE_CELL = frozenset({"fs", "html", "md", "python", "r", "run", "scala", "sh", "sql"})
+"""Magics that say what all of the cell is."""
 _LINE_MAGICS = frozenset(
     (
         *("matplotlib", "load_ext", "reload_ext", "autoreload", "config", "time", "timeit", "env", "conda", "cd"),
         *("pip", "restart_python"),
     )
 )
-"""Magics of one line, after which a cell goes on with Python."""
+"""Magics of one line, after which a cell goes on with Python, whatever the notebook's language."""
 _DATABRICKS = "application/vnd.databricks.v1+notebook"
 _DATABRICKS_CELL = "application/vnd.databricks.v1+cell"
 _CALL = re.compile(r"dbutils\s*\.\s*notebook\s*\.\s*run\s*\(\s*(?:path\s*=\s*)?([\"'])(.+?)\1")
-_MAGIC = re.compile(r"%%?([A-Za-z][\w-]*)[^\S\n]?(.*)", re.DOTALL)
+_MAGIC = re.compile(r"(%%?)([A-Za-z][\w-]*)[^\S\n]?(.*)", re.DOTALL)
+_ARGUMENT = re.compile(r"\s*\$(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'#]+))")
 
 
 class UnreadableNotebook(ValueError):
@@ -60,17 +72,24 @@ class NotebookText:
 def read(name: str, text: str) -> NotebookText:
     """Read a notebook's text; the name's ending says what it is. :class:`UnreadableNotebook` says what is wrong."""
     ending = name[name.rfind(".") :].lower() if "." in name else ""
-    text = text.removeprefix("\ufeff")
+    text = _unix(text.removeprefix("\ufeff"))
     if ending not in LANGUAGES:
         raise UnreadableNotebook(f"{name}: takes a file that ends with {', '.join(LANGUAGES)}")
-    if ending == ".ipynb":
-        return _jupyter(name, text)
-    return _databricks_source(name, LANGUAGES[ending], text)
+    notebook = _jupyter(name, text) if ending == ".ipynb" else _databricks_source(name, LANGUAGES[ending], text)
+    try:
+        includes(notebook)
+    except UnreadableNotebook as error:
+        raise UnreadableNotebook(f"{name}: {error}") from None
+    return notebook
 
 
 def includes(notebook: NotebookText) -> list[str]:
-    """The notebooks that its ``%run`` cells name."""
-    return list(dict.fromkeys(run_target(cell.source)[0] for cell in notebook.cells if cell.language == "run"))
+    """The notebooks that its ``%run`` cells and lines name."""
+    cells = [cell.source for cell in notebook.cells if cell.language == "run"]
+    lines = [line for cell in notebook.cells if cell.language == "python" for line in runs(cell.source)]
+    if not notebook.databricks:
+        lines = [line for line in lines if not is_script(line)]
+    return list(dict.fromkeys(run_target(line)[0] for line in (*cells, *lines)))
 
 
 def calls(notebook: NotebookText) -> list[str]:
@@ -79,35 +98,48 @@ def calls(notebook: NotebookText) -> list[str]:
     return list(dict.fromkeys(match[2] for text in texts for match in _CALL.finditer(text)))
 
 
+def is_script(source: str) -> bool:
+    """Whether ``%run`` names a Python script, or has options of IPython's: in Jupyter's notebooks, IPython runs these."""
+    return re.match(r"\s*(-|[\"']?\S+\.py\b)", source) is not None
+
+
 def run_target(source: str) -> tuple[str, dict[str, str]]:
-    """The path and the ``$name=value`` arguments of a ``%run`` cell."""
-    line = next((line for line in source.splitlines() if line.strip() and not line.lstrip().startswith("#")), "").strip()
+    """The path and the ``$name=value`` arguments of ``%run``.
+
+    :raises UnreadableNotebook: more follows, which would not run.
+    """
+    lines = [line.strip() for line in source.split("\n") if line.strip() and not line.lstrip().startswith("#")]
+    line = lines[0] if lines else ""
     quoted = re.match(r"([\"'])(.+?)\1(.*)", line)
-    path, rest = (quoted[2], quoted[3]) if quoted else (line.partition(" ")[0], line.partition(" ")[2])
-    pairs = re.findall(r"\$(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|(\S+))", rest)
-    return path, {name: double or single or bare for name, double, single, bare in pairs}
+    path, rest = (quoted[2], quoted[3]) if quoted else re.fullmatch(r"(\S*)(.*)", line).groups()  # type: ignore[union-attr]
+    more = [re.sub(r"\A\s*(#.*)?\Z", "", _ARGUMENT.sub("", rest)).strip(), *lines[1:]]
+    if wrong := next(filter(None, more), ""):
+        raise UnreadableNotebook(f'%run {path}: expected a path and $name="value" pairs alone in the cell, got also {wrong!r}')
+    return path, {name: double or single or bare for name, double, single, bare in _ARGUMENT.findall(rest)}
 
 
 def _databricks_source(name: str, language: str, text: str) -> NotebookText:
-    mark = COMMENTS[language]
+    mark = re.escape(COMMENTS[language])
     first, _, body = text.partition("\n")
-    if first.strip() != f"{mark} Databricks notebook source":
-        raise UnreadableNotebook(f"{name}: takes '{mark} Databricks notebook source' as its first line, or run it as a program")
-    separator = re.compile(rf"^{re.escape(mark)} COMMAND -+[^\S\n]*$", re.MULTILINE)
-    cells = [_source_cell(language, mark, part.strip("\r\n")) for part in separator.split(body)]
+    if not re.fullmatch(rf"{mark}\s*Databricks notebook source\s*", first):
+        expected = f"{COMMENTS[language]} Databricks notebook source"
+        raise UnreadableNotebook(f"{name}: takes '{expected}' as its first line, or run it as a program")
+    separator = re.compile(rf"^{mark}[^\S\n]*COMMAND -+[^\S\n]*$", re.MULTILINE)
+    cells = [_source_cell(language, mark, part.strip("\n")) for part in separator.split(body)]
     return NotebookText(language, tuple(cell for cell in cells if cell.original.strip()), databricks=True)
 
 
 def _source_cell(language: str, mark: str, text: str) -> Cell:
+    """A cell without its marks. Only a line feed ends a line: text may have other characters that Unicode takes for one."""
     title, lines = "", []
-    for line in text.splitlines():
-        if found := re.match(rf"{re.escape(mark)} DBTITLE \d,(.*)", line):
+    for line in text.split("\n"):
+        if found := re.fullmatch(rf"{mark}[^\S\n]*DBTITLE \d,(.*)", line):
             title = found[1].strip()
-        elif found := re.match(rf"{re.escape(mark)} MAGIC ?(.*)", line):
+        elif found := re.fullmatch(rf"{mark}[^\S\n]*MAGIC(?![\w-]) ?(.*)", line):
             lines.append(found[1])
         else:
             lines.append(line)
-    return _cell(language, "\n".join(lines).strip("\n"), title=title)
+    return _cell(language, "\n".join(lines).strip("\n"), databricks=True, title=title)
 
 
 def _jupyter(name: str, text: str) -> NotebookText:
@@ -122,13 +154,15 @@ def _jupyter(name: str, text: str) -> NotebookText:
     language = str(
         (ours or {}).get("language") or metadata.get("language_info", {}).get("name") or spec.get("language") or "python"
     )
-    return NotebookText(language.lower(), tuple(_jupyter_cells(raw, language.lower())), ours is not None, spec.get("name"))
+    return NotebookText(
+        language.lower(), tuple(_jupyter_cells(raw, language.lower(), ours is not None)), ours is not None, spec.get("name")
+    )
 
 
-def _jupyter_cells(raw: list[dict[str, Any]], language: str) -> Iterator[Cell]:
+def _jupyter_cells(raw: list[dict[str, Any]], language: str, databricks: bool) -> Iterator[Cell]:
     for item in raw:
         source = item.get("source", "")
-        source = source if isinstance(source, str) else "".join(source)
+        source = _unix(source if isinstance(source, str) else "".join(source))
         metadata = item.get("metadata", {})
         if not source.strip():
             continue
@@ -136,17 +170,31 @@ def _jupyter_cells(raw: list[dict[str, Any]], language: str) -> Iterator[Cell]:
         if item.get("cell_type") == "markdown":
             yield Cell("md", source, source, tags=tags)
         elif item.get("cell_type") == "code":
-            yield _cell(language, source, title=str(metadata.get(_DATABRICKS_CELL, {}).get("title") or ""), tags=tags)
+            title = str(metadata.get(_DATABRICKS_CELL, {}).get("title") or "")
+            yield _cell(language, source, databricks=databricks, title=title, tags=tags)
 
 
-def _cell(language: str, text: str, title: str = "", tags: tuple[str, ...] = ()) -> Cell:
+def _unix(text: str) -> str:
+    """The text with a line feed at the end of each line, as Python reads files."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _cell(language: str, text: str, *, databricks: bool, title: str = "", tags: tuple[str, ...] = ()) -> Cell:
     """Find the magic that says a cell's language: the first thing in it that is no comment."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     start = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(("#", "--", "//"))), None)
     found = _MAGIC.fullmatch("\n".join(lines[start:]).strip()) if start is not None else None
     if found is None:
         return Cell(language, text, text, title, tags)
-    if found[1] in _LINE_MAGICS:
+    word = _ALIASES.get(found[2].lower(), found[2].lower())
+    if word in _LINE_MAGICS or (language == "python" and _is_for_ipython(word, found, databricks)):
         return Cell("python", text, text, title, tags)
-    word = _ALIASES.get(found[1].lower(), found[1].lower())
-    return Cell(word, found[2], text, title, tags)
+    return Cell(word, found[3], text, title, tags)
+
+
+def _is_for_ipython(word: str, magic: re.Match[str], databricks: bool) -> bool:
+    """Whether a magic stands in a cell of Python: ``%%capture``, ``%%bash -s "$x"``, ``%run`` with more lines, and unknown ones."""
+    first, _, more = magic[3].partition("\n")
+    if word == "run":
+        return bool(re.sub(r"^\s*#.*", "", more, flags=re.MULTILINE).strip()) or (not databricks and is_script(first))
+    return word not in _WHOLE_CELL or (word == "sh" and magic[1] == "%%" and bool(first.strip()))

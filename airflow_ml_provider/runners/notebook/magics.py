@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from .arguments import has_widgets, with_widgets
 from .cells import run_target
 from .errors import Missing
 from .interpreters import NAMES
+from .lines import expanded
 from .outputs import bundle_of
 from .sql_statements import split
 from .tables import table_bundle
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
     from .session import Session
 
 _PACKAGES = "notebook-packages"
-_GOES_ON = "\\\n"
-_LINE = re.compile(r"^([^\S\n]*)([%!](?:\\\n|[^\n])*)$", re.MULTILINE)
-_QUIET = ("matplotlib", "load_ext", "reload_ext", "autoreload", "config")
+QUIET = ("autoreload", "config", "matplotlib")
+"""Lines that have no effect here."""
+_NEEDS_TEXT = ("fs", "html", "python", "sh", "sql")
 
 
 def run_sql(session: Session, text: str) -> None:
@@ -53,8 +55,8 @@ def run_sql(session: Session, text: str) -> None:
             session.recorder.data(bundle_of(result, session.recorder))
 
 
-def run_shell(session: Session, text: str) -> None:
-    """A Bash script; it fails the cell in Jupyter's notebooks, and in Databricks' with ``-e``."""
+def run_shell(session: Session, text: str) -> int:
+    """A Bash script, and its exit code; one but 0 fails the cell in Jupyter's notebooks, and in Databricks' with ``-e``."""
     option, _, rest = text.lstrip().partition("\n") if text.lstrip().startswith("-e") else ("", "", text)
     script = option.removeprefix("-e") + "\n" + rest if option else text
     code = _printed(["bash", "-c", script])
@@ -62,6 +64,7 @@ def run_shell(session: Session, text: str) -> None:
         raise RuntimeError(f"%sh: the script ended with exit code {code}")
     if code:
         print(f"The script ended with exit code {code}.")
+    return code
 
 
 def run_files(session: Session, text: str) -> None:
@@ -84,7 +87,7 @@ def run_files(session: Session, text: str) -> None:
 
 def run_pip(session: Session, text: str) -> None:
     """``%pip``: installs into a folder of this job, so that neither other jobs nor the machine's own Python change."""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         words = [os.path.expandvars(word) for word in shlex.split(line.strip().removeprefix("%pip"), comments=True)]
         if words:
             _pip(words)
@@ -152,11 +155,11 @@ def run_python(session: Session, text: str) -> None:
     session.run_python(text)
 
 
-def run_nothing(_: Session, __: str) -> None:
+def run_nothing(_: Session, line: str) -> None:
     """Text is shown as it is; and what ``%pip`` installs is found without a new Python."""
 
 
-CELLS: dict[str, Callable[[Any, str], None]] = {
+CELLS: Mapping[str, Callable[[Any, str], Any]] = {
     "fs": run_files,
     "html": lambda session, text: session.recorder.data({"text/html": text}, said="(HTML)"),
     "md": run_nothing,
@@ -176,24 +179,64 @@ def run_cell(session: Session, language: str, text: str) -> None:
     CELLS[language](session, text)
 
 
-def run_line(session: Session, line: str) -> None:
-    """One line of a Python cell that begins with ``%`` or ``!``."""
-    if line.startswith("!"):
-        run_shell(session, line[1:])
+def run_line(session: Session, command: str, names: Mapping[str, Any]) -> None:
+    """Run one line for IPython where IPython is not there.
+
+    :param names: what Python's names in the command stand for.
+    :raises Missing: only IPython runs such a line.
+    """
+    needs = 'only IPython runs this, and the driver has none: give the job libraries=[PyPI("ipython")]'
+    if not re.match(r"%[A-Za-z]|![^!]", command):
+        raise Missing(f"{command.partition(chr(10))[0]}: {needs}")
+    command = expanded(command, names)
+    if command.startswith("!"):
+        run_shell(session, command[1:])
         return
-    word, _, rest = line.lstrip("%").partition(" ")
-    if word in ("time", "timeit"):
-        session.run_python(rest)
-    elif word == "cd":
-        os.chdir(rest.strip())
-    elif word == "env":
-        name, _, value = rest.partition("=")
-        os.environ[name.strip()] = value.strip()
-    elif word not in _QUIET:
-        run_cell(session, word, rest)
+    word, _, rest = command[1:].partition(" ")
+    if word not in (*CELLS, *QUIET, *_LINES, "conda", "tensorboard") and word not in NAMES:
+        raise Missing(f"%{word}: {needs}")
+    (_LINES.get(word) or partial(run_word, word=word))(session, line=rest)
 
 
-def python_of(source: str) -> str:
-    """A cell's Python with its lines for IPython turned into calls; ``%%time`` and the like run what follows."""
-    source = re.sub(r"\A\s*%%(time|timeit|capture)\b[^\n]*\n", "", source)
-    return _LINE.sub(lambda line: f"{line[1]}__line_magic__({line[2].replace(_GOES_ON, ' ')!r})", source)
+def run_word(session: Session, word: str, line: str) -> None:
+    """Run a magic of ours that stands in a line of a Python cell."""
+    if word in QUIET:
+        return
+    if word in _NEEDS_TEXT and not line.strip():
+        raise Missing(f"%{word}: has to be the first line of its cell, or followed by what it runs in the same line")
+    run_cell(session, word, line)
+
+
+def run_timed(session: Session, line: str, cell: str | None = None) -> Any:
+    """``%time`` and ``%%time``: print how long it takes. The value of a line is that of its expression."""
+    began = time.monotonic()
+    try:
+        return session.run_python(cell) if cell is not None else session.python.value(line)
+    finally:
+        print(f"Wall time: {time.monotonic() - began:.3g} s")
+
+
+def _run_once(session: Session, line: str) -> None:
+    session.run_python(re.sub(r"\A(\s*-[a-z]\s*\d*)+\s", "", line))
+
+
+def _change_folder(_: Session, line: str) -> None:
+    os.chdir(line.strip())
+
+
+def _set_variable(_: Session, line: str) -> None:
+    found = re.fullmatch(r"\s*([A-Za-z_]\w*)(?:\s*=\s*|\s+)(.*?)\s*", line)
+    if found is None:
+        raise Missing(f"%env {line}: expected %env NAME=value")
+    os.environ[found[1]] = found[2]
+
+
+_LINES: Mapping[str, Callable[..., Any]] = {
+    "cd": _change_folder,
+    "env": _set_variable,
+    "load_ext": run_nothing,
+    "reload_ext": run_nothing,
+    "time": run_timed,
+    "timeit": _run_once,
+}
+"""What IPython itself runs where it is there."""

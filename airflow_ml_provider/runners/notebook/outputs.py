@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -247,13 +247,16 @@ def bundle_of(value: Any, recorder: Recorder) -> dict[str, Any]:
     return bundle
 
 
-def show_figures(recorder: Recorder) -> None:
-    """Show and close what ``pyplot`` has open."""
+def show_figures(recorder: Recorder, publish: Callable[[dict[str, Any]], None] | None = None) -> None:
+    """Show and close what ``pyplot`` has open.
+
+    :param publish: takes each picture; by default the recorder does.
+    """
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is None:
         return
     for number in pyplot.get_fignums():
-        recorder.data(bundle_of(pyplot.figure(number), recorder))
+        (publish or recorder.data)(bundle_of(pyplot.figure(number), recorder))
         pyplot.close(number)
 
 

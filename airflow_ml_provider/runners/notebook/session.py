@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import asyncio
-import inspect
-import linecache
 import posixpath
 import re
 import time
@@ -20,8 +16,9 @@ from .dbutils import DBUtils, Shared
 from .document import Ran
 from .errors import CellFailed, Missing, NotebookExit, Unavailable
 from .interpreters import NAMES, interpreter
-from .magics import is_connect, python_of, run_cell, run_line
-from .outputs import Recorder, bundle_of, show_figures
+from .magics import is_connect, run_cell
+from .outputs import Recorder, show_figures
+from .python import PythonCells
 
 _CLASSIC = 'there is no SparkContext under Spark Connect: declare the notebook with api="classic"'
 _HINTS = {
@@ -81,6 +78,7 @@ class Session:
         self.notebook = self.library.read(self.path)
         self.dbutils = DBUtils(self.shared, self.path, self.parameters, self._run_child, self._display)
         self.namespace.update(self._names())
+        self.python = PythonCells(self)
 
     @property
     def spark(self) -> Any:
@@ -124,25 +122,7 @@ class Session:
 
     def run_python(self, source: str, label: str = "<line>") -> None:
         """Run Python; the value of the last expression is shown."""
-        try:
-            tree = ast.parse(source, label)
-        except SyntaxError:
-            tree = ast.parse(source := python_of(source), label)
-        linecache.cache[label] = (len(source), None, source.splitlines(keepends=True), label)
-        last = (
-            tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) and not source.rstrip().endswith(";") else None
-        )
-        self._evaluate(compile(tree, label, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
-        if isinstance(last, ast.Expr):
-            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-            value = self._evaluate(compile(ast.Expression(last.value), label, "eval", flags))
-            if value is not None:
-                self.namespace["_"] = value
-                self.recorder.data(bundle_of(value, self.recorder))
-
-    def _evaluate(self, code: Any) -> Any:
-        value = eval(code, self.namespace)  # noqa: S307 - running code is what a notebook is for
-        return asyncio.run(value) if code.co_flags & inspect.CO_COROUTINE else value
+        self.python.run(source, label)
 
     def _run_timed(self, number: int, ran: Ran) -> None:
         began = time.monotonic()
@@ -165,7 +145,8 @@ class Session:
         label = f"<{self.path} cell {number}>"
         if cell.language == "python":
             self.run_python(cell.source, label)
-        elif cell.language in NAMES:
+            return
+        if cell.language in NAMES:
             self._interpreter(cell.language).run(cell.source)
         else:
             run_cell(self, cell.language, cell.source)
@@ -200,12 +181,11 @@ class Session:
             "display": self._display,
             "displayHTML": lambda text: self.recorder.data({"text/html": str(text)}, said="(HTML)"),
             "getArgument": self.dbutils.widgets.getArgument,
-            "__line_magic__": lambda line: run_line(self, line),
         }
 
     def _display(self, *values: Any, **_: Any) -> None:
         for value in values:
-            self.recorder.data(bundle_of(value, self.recorder))
+            self.python.show(value)
 
 
 def with_parameters(notebook: NotebookText, parameters: Mapping[str, Any]) -> Sequence[Cell]:
@@ -229,7 +209,7 @@ def with_parameters(notebook: NotebookText, parameters: Mapping[str, Any]) -> Se
 
 def failure(path: str, number: int, cell: Cell, error: BaseException) -> str:
     """What a failed task's log ends with: the cell's number, its source and the error."""
-    lines = cell.original.splitlines()
+    lines = cell.original.split("\n")
     shown = lines[:_SOURCE_LINES] + ([f"… {len(lines)} lines"] if len(lines) > _SOURCE_LINES else [])
     words = "".join(traceback.format_exception_only(type(error), error)).partition("\n\nJVM stacktrace:")[0].strip()
     title = f" ({cell.title})" if cell.title else ""

@@ -14,7 +14,7 @@ from airflow_ml_provider.core.notebooks import notebook_code, revision_of
 from airflow_ml_provider.core.spec import Notebook
 from airflow_ml_provider.runners.notebook import sql
 from airflow_ml_provider.runners.notebook.cells import UnreadableNotebook, calls, includes, read, run_target
-from airflow_ml_provider.runners.notebook.magics import python_of
+from airflow_ml_provider.runners.notebook.lines import python_of
 from airflow_ml_provider.runners.notebook.scala import parts
 from airflow_ml_provider.runners.notebook.session import with_parameters
 from airflow_ml_provider.runners.notebook.sql_statements import split
