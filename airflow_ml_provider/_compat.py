@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow.sdk.configuration import conf
     from airflow.sdk.exceptions import (
+        AirflowException,
         AirflowFailException,
         AirflowNotFoundException,
         AirflowSensorTimeout,
@@ -16,6 +17,7 @@ else:
     try:
         from airflow.sdk.configuration import conf
         from airflow.sdk.exceptions import (
+            AirflowException,
             AirflowFailException,
             AirflowNotFoundException,
             AirflowSensorTimeout,
@@ -24,6 +26,7 @@ else:
     except ImportError:
         from airflow.configuration import conf
         from airflow.exceptions import (
+            AirflowException,
             AirflowFailException,
             AirflowNotFoundException,
             AirflowSensorTimeout,
@@ -33,6 +36,7 @@ else:
 __all__ = [
     "DEFAULT_RETRIES",
     "DEFERRABLE",
+    "AirflowException",
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowSensorTimeout",

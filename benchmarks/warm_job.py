@@ -32,7 +32,7 @@ from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonFile
 from airflow_ml_provider.operators.waiting import Killed
 from airflow_ml_provider.operators.warm import Warm, session_id
-from tests.fakes.emr import BUCKET, ROLE, Services, client, serving
+from tests.fakes.emr import BUCKET, ROLE, Services, clients, serving
 from tests.fakes.emr_sessions import door, trusted
 from tests.soak.spark_for_emr import spark_for_emr
 
@@ -70,7 +70,7 @@ def _remote(running: Any) -> dict[str, str]:
 
 
 def _warm(services: Services, root: Path) -> tuple[EmrServerlessBackend, str, Warm]:
-    backend = EmrServerlessBackend(lambda name: client(services.endpoint, name), f"s3://{BUCKET}/bench")
+    backend = EmrServerlessBackend(clients(services), f"s3://{BUCKET}/bench")
     # The server here is of this machine's own Spark, so the release is one that nothing is known of.
     native = {"executionRoleArn": ROLE, "releaseLabel": "emr-99.0.0"}
     made = backend.create(backend.plan_cluster(ClusterSpec(native=native)), token=uuid.uuid4().hex)

@@ -7,6 +7,8 @@
                                   /secrets.json       Spark properties that nobody else may see
                                   /files/<sha>/<name> programs and runners, by content: each is uploaded once
                                   /jobs/<token>/…     job.json, secrets.json, claim, id, outcome.json
+                                  /ids/<id>           the token of a job, by the id that the service gave it: how old the id is
+                  /ids/<id>                           the same for a cluster
                   /logs/…                             the service's logs, where the connection names no other place
 """
 
@@ -107,7 +109,12 @@ def _is_reference(value: Mapping[str, Any]) -> bool:
     return len(value) == 1 and all(key in (STAGED, JOB, _LITERAL) and isinstance(item, list) for key, item in value.items())
 
 
+def is_token(text: str) -> bool:
+    """Whether a text can be the token of a piece of work."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def _checked(token: str) -> str:
-    if not _TOKEN.fullmatch(token):
+    if not is_token(token):
         raise SpecError(f"token: got {token!r}: takes letters, digits, '_' and '-'")
     return token

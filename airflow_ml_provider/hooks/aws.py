@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.hook import BaseHook
 
-from airflow_ml_provider._compat import AirflowNotFoundException
+from airflow_ml_provider._compat import AirflowException, AirflowNotFoundException
 from airflow_ml_provider.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from airflow_ml_provider.backends.aws.service import Clients
     from airflow_ml_provider.hooks.spark_cluster import ClusterConnection
 
 _PATIENCE = {"connect_timeout": 5, "read_timeout": 20}
 _RETRIES = {"mode": "standard", "total_max_attempts": 3}
 """Few: whoever waits on a service backs off by itself, for as long as it likes."""
+_ONCE = {"mode": "standard", "total_max_attempts": 1}
+"""Of calls that would do their work again, whatever the connection says."""
 
 
-def aws_clients(connection: ClusterConnection) -> Callable[[str], Any]:
+def aws_clients(connection: ClusterConnection) -> Clients:
     """A function from a service's name to its boto3 client, made once.
 
-    The Amazon provider's hook makes it, so an assumed role, a profile, a web identity and endpoints of one's own come with it.
-    Without a connection boto3 looks for credentials by itself. Makes no call.
+    The Amazon provider's hook makes its session, so an assumed role, a profile, a web identity and endpoints of one's own come with
+    it. All clients share the session and its credentials. Without a connection boto3 looks for credentials by itself. Makes no call.
     """
+    lock = threading.Lock()
+    clients: dict[tuple[str, bool], Any] = {}
+
+    def client(service: str, *, repeats: bool = True) -> Any:
+        with lock:  # a session is not safe to use from several threads, its clients are
+            if (service, repeats) not in clients:
+                try:
+                    clients[service, repeats] = _client(hook(), session(), service, repeats=repeats)
+                except (AirflowException, ValueError) as error:
+                    raise connection.wrong("credentials_conn_id", str(error)) from error
+            return clients[service, repeats]
 
     @cache
-    def client(service: str) -> Any:
+    def hook() -> Any:
         conn_id = connection.credentials_conn_id
         if conn_id:
             _check(connection, conn_id)
         try:
             from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-            from botocore.config import Config  # type: ignore[import-untyped]
         except ImportError as error:
             fix = 'pip install "airflow-ml-provider[amazon]"'
             raise ConfigurationError(f"backend {connection.backend!r} cannot sign in ({error}): {fix}") from error
-        hook: Any = AwsBaseHook(aws_conn_id=conn_id, client_type=service)
-        given = hook.conn_config.botocore_config
-        ours = Config(**_PATIENCE, retries=_RETRIES)
-        return hook.get_client_type(config=ours.merge(given) if given else ours)
+        return AwsBaseHook(aws_conn_id=conn_id)
+
+    @cache
+    def session() -> Any:
+        return hook().get_session()
 
     return client
+
+
+def _client(hook: Any, session: Any, service: str, *, repeats: bool) -> Any:
+    from botocore.config import Config  # type: ignore[import-untyped]
+
+    config = Config(**_PATIENCE, retries=_RETRIES)
+    if given := hook.conn_config.botocore_config:
+        config = config.merge(given)
+    if not repeats:
+        config = config.merge(Config(retries=_ONCE))
+    endpoint = hook.conn_config.get_service_endpoint_url(service_name=service)
+    return session.client(service, endpoint_url=endpoint, config=config, verify=hook.verify)
 
 
 def _check(connection: ClusterConnection, conn_id: str) -> None:

@@ -20,7 +20,7 @@ from airflow.sdk import DAG
 from airflow.triggers.base import BaseTrigger
 
 from airflow_ml_provider.cluster import SparkCluster
-from airflow_ml_provider.core.errors import AccessDenied, ConfigurationError
+from airflow_ml_provider.core.errors import AccessDenied, ConfigurationError, Unavailable
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode, PythonWheel
 from airflow_ml_provider.core.staging import Place
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
@@ -70,6 +70,7 @@ def service(aws, kind, monkeypatch):
     for cluster in aws.clusters.values():
         cluster.end("TERMINATED", "CANCELLED")
     aws.clusters.clear()
+    aws.calls.clear()
     aws.runs = 0
 
 
@@ -287,6 +288,27 @@ def test_mounts_of_the_clusters_own_role_are_not_looked_at_from_here(service):
     spec, secrets = hook.open_mounts(hook.cluster_spec(fields))
     assert secrets == {}
     assert "s3a://nobody-here-may-list/in" in json.dumps(hook.backend.plan_cluster(spec))
+
+
+@only_emr
+def test_a_late_answer_makes_no_second_cluster_or_step_whatever_the_connection_says(service, monkeypatch):
+    """The connection's own retries repeat reads only: the client of RunJobFlow and AddJobFlowSteps repeats nothing."""
+    connection = json.loads(os.environ["AIRFLOW_CONN_AWS_FAKE"])
+    connection["extra"]["config_kwargs"] = {"read_timeout": 1, "retries": {"mode": "standard", "max_attempts": 4}}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_FAKE", json.dumps(connection))
+    backend, again = SparkClusterHook().backend, SparkClusterHook().backend
+    assert backend.emr.meta.config.retries["total_max_attempts"] == 5
+    plan, spec = backend.plan_cluster(ClusterSpec(name="late")), JobSpec(name="x", program=PythonCode(source="pass"))
+    service.faults.add(Fault.ANSWER_LATE, "RunJobFlow")
+    with pytest.raises(Unavailable):
+        backend.create(plan, token="late-answer")
+    cluster = again.create(plan, token="late-answer")
+    service.faults.add(Fault.ANSWER_LATE, "AddJobFlowSteps")
+    with pytest.raises(Unavailable):
+        backend.submit(cluster, backend.plan_job(spec), token="late-answer")
+    job = again.submit(cluster, backend.plan_job(spec), token="late-answer")
+    assert [(item.id, [*item.jobs]) for item in service.clusters.values()] == [(cluster, [job])]
+    assert (service.calls["RunJobFlow"], service.calls["AddJobFlowSteps"]) == (1, 1)
 
 
 @only_emr

@@ -25,9 +25,10 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache, partial
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -38,6 +39,7 @@ from botocore.exceptions import ClientError
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 from moto.moto_api._internal.models import moto_api_backend
+from moto.s3.models import s3_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -217,6 +219,11 @@ class Services:
         """Know a cluster that no call has made."""
         return self.clusters.setdefault(cluster.id, cluster)
 
+    def later(self, seconds: float) -> None:
+        """Have every object of the staging bucket be that much older, as if time had passed: claims and notes of ids age."""
+        for key in s3_backends[ACCOUNT]["aws"].buckets[BUCKET].keys.values():
+            key.last_modified -= timedelta(seconds=seconds)
+
     def call(self, service: str, name: str, given: dict[str, Any], looks: int = 0) -> dict[str, Any]:
         """Answer one call.
 
@@ -296,7 +303,7 @@ class Services:
     def cancel_steps(self, ClusterId: str, StepIds: list[str], **_: Any) -> dict[str, Any]:
         found = self._cluster(ClusterId).jobs
         for step in StepIds:
-            if step in found:
+            if step in found and not found[step].hidden:
                 found[step].end("CANCELLED")
         return {"CancelStepsInfoList": []}
 
@@ -472,20 +479,18 @@ class Services:
         return client(self.inner, "s3")
 
 
-_CLIENTS: dict[tuple[str, str], Any] = {}
+_CLIENTS: dict[str, Any] = {}
 
 
 def client(endpoint: str, service: str, *, key: str = "canary-aws-key", **config: Any) -> Any:
     """A boto3 client of the server, made once."""
     from botocore.config import Config
 
-    if (endpoint, service) not in _CLIENTS or config or key != "canary-aws-key":
+    name = repr((endpoint, service, key, sorted(config.items())))
+    if name not in _CLIENTS:
         keys = {"aws_access_key_id": key, "aws_secret_access_key": "canary-aws-secret", "region_name": REGION}
-        made = boto3.session.Session(**keys).client(service, endpoint_url=endpoint, config=Config(**config))
-        if config or key != "canary-aws-key":
-            return made
-        _CLIENTS[endpoint, service] = made
-    return _CLIENTS[endpoint, service]
+        _CLIENTS[name] = boto3.session.Session(**keys).client(service, endpoint_url=endpoint, config=Config(**config))
+    return _CLIENTS[name]
 
 
 def connections(services: Services, kind: str, *, secret: str, folder: str, **defaults: Any) -> dict[str, str]:
@@ -505,12 +510,17 @@ def connections(services: Services, kind: str, *, secret: str, folder: str, **de
 
 
 def clients(services: Services, **config: Any) -> Callable[..., Any]:
-    """What a backend takes: gives the client of a service, made once, which repeats no call by itself.
+    """What a backend takes: gives the client of a service, made once. None repeats a call by itself, so that a fault is seen.
 
     :param config: more of botocore's ``Config``, such as ``read_timeout``.
     """
     fixed = {"connect_timeout": 5, "read_timeout": 20, "retries": {"mode": "standard", "total_max_attempts": 1}}
-    return cache(lambda service: client(services.endpoint, service, **{**fixed, **config}))
+
+    def give(service: str, *, repeats: bool = True) -> Any:
+        assert repeats or "retries" not in config
+        return client(services.endpoint, service, **{**fixed, **config})
+
+    return give
 
 
 class Application:
@@ -518,6 +528,7 @@ class Application:
 
     def __init__(self, services: Services) -> None:
         self.services, self.moto = services, DomainDispatcherApplication(create_backend_app)
+        self.one_writer = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Any:
         target, signed = environ.get("HTTP_X_AMZ_TARGET", ""), environ.get("HTTP_AUTHORIZATION", "")
@@ -526,7 +537,8 @@ class Application:
             return _answer(start, 200, dict(self.services.calls))
         if not target.startswith("ElasticMapReduce.") and "/emr-serverless/" not in signed:
             self.services.calls["S3"] += "/s3/" in signed
-            return self.moto(environ, start)
+            with self.one_writer if environ["REQUEST_METHOD"] == "PUT" else nullcontext():  # moto's conditions are not atomic
+                return self.moto(environ, start)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         given = json.loads(body or b"{}")
         try:

@@ -53,6 +53,8 @@ class Fault(StrEnum):
     """A log's object ends in the middle."""
     LOG_CORRUPT = "log_corrupt"
     """A log's object has other bytes in its middle."""
+    FOREIGN_ANSWER = "foreign_answer"
+    """A gateway between answers with a page of its own and status 200. The service does not get the call."""
     BODY_CUT = "body_cut"
     """The connection closes in the middle of the answer's body."""
 
@@ -60,9 +62,11 @@ class Fault(StrEnum):
 NEW_STATE = "HIBERNATING"
 """A native state from a later version of the service."""
 OF_LOGS = frozenset({Fault.LOG_DENIED, Fault.LOG_TRUNCATED, Fault.LOG_CORRUPT})
-AMBIGUOUS = frozenset({Fault.ANSWER_LOST, Fault.ANSWER_LATE, Fault.BROKEN_BEFORE, Fault.BROKEN_AFTER, Fault.RESET})
+AMBIGUOUS = frozenset(
+    {Fault.ANSWER_LOST, Fault.ANSWER_LATE, Fault.BROKEN_BEFORE, Fault.BROKEN_AFTER, Fault.RESET, Fault.FOREIGN_ANSWER}
+)
 """After these a client cannot tell whether the work was done."""
-PASSING = frozenset({*AMBIGUOUS, Fault.REFUSED, Fault.SLOW, Fault.THROTTLED, Fault.BODY_CUT})
+PASSING = frozenset({*AMBIGUOUS, Fault.REFUSED, Fault.SLOW, Fault.THROTTLED, Fault.BODY_CUT, Fault.FOREIGN_ANSWER})
 """These pass by themselves: asking again is right, and a healthy job must survive them."""
 
 

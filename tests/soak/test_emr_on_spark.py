@@ -26,7 +26,7 @@ from airflow_ml_provider.operators import warm
 from airflow_ml_provider.operators.waiting import Killed
 from tests.contract.programs import VERSION, programs, versioned
 from tests.contract.rigs import until_ended
-from tests.fakes.emr import BUCKET, ROLE, Job, Services, client, serving
+from tests.fakes.emr import BUCKET, ROLE, Job, Services, client, clients, serving
 from tests.fakes.emr_sessions import Session, door, trusted
 from tests.mounts.clusters import credentials
 from tests.processes import eventually
@@ -81,7 +81,7 @@ def aws(spark_root: Path) -> Iterator[Services]:
 
 @pytest.fixture(params=[EmrBackend, EmrServerlessBackend], ids=["emr", "emr-serverless"])
 def backend(request: pytest.FixtureRequest, aws: Services) -> Any:
-    return request.param(lambda service: client(aws.endpoint, service), f"s3://{BUCKET}/on-spark")
+    return request.param(clients(aws), f"s3://{BUCKET}/on-spark")
 
 
 def make(backend: Any, mounts: Any = None, **fields: Any) -> str:

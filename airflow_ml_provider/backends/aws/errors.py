@@ -122,7 +122,9 @@ def surely_not_done(error: ProviderError) -> bool:
 
     After a timeout, a broken connection or an error of its own it may have. This counts for a client that repeats no call.
     """
-    cause = error.__cause__
+    cause: BaseException | None = error
+    while isinstance(cause, ProviderError):
+        cause = cause.__cause__
     if isinstance(cause, ClientError):
         return int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)) < 500
     return isinstance(cause, FOREIGN) and not meaning(cause).reached

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_ml_provider.backends.aws import libraries
 from airflow_ml_provider.backends.aws.packages import archive
-from airflow_ml_provider.backends.aws.storage import Store
+from airflow_ml_provider.backends.aws.storage import Damaged, Store
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import NotFound, SpecError
 from airflow_ml_provider.core.lowering import RUNNERS
@@ -140,12 +140,16 @@ def finished(store: Store, job: Place, state: JobState, message: str, **more: An
 
     :param message: the service's own, for a job whose runner told nothing.
     """
-    outcome = store.read_json(job / "outcome.json") if state in (JobState.SUCCEEDED, JobState.FAILED) else None
+    try:
+        outcome = store.read_json(job / "outcome.json") if state in (JobState.SUCCEEDED, JobState.FAILED) else None
+    except Damaged as error:
+        return JobStatus(JobState.FAILED, message=f"its result cannot be read: {error}", **more)
     if outcome is None:
         if state is JobState.SUCCEEDED:
             message = "its result is no longer kept: the cluster was terminated"
         return JobStatus(state, message=message, **more)
-    return JobStatus(state, message=outcome["message"], result=outcome["result"] if state is JobState.SUCCEEDED else None, **more)
+    result = outcome.get("result") if state is JobState.SUCCEEDED else None
+    return JobStatus(state, message=str(outcome.get("message", message)), result=result, **more)
 
 
 def named(name: str, token: str, longest: int = 256) -> str:

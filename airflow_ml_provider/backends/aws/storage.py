@@ -1,25 +1,41 @@
-"""The staging area in S3: small files, and claims that only one asker gets."""
+"""The staging area in S3: small files, by conditional writes where only one writer may win."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from airflow_ml_provider.backends.aws.errors import code_of, translated
-from airflow_ml_provider.core.errors import Unavailable
+from airflow_ml_provider.backends.aws.errors import code_of, member, translated
+from airflow_ml_provider.core.errors import AccessDenied, ServiceError, Unavailable
 from airflow_ml_provider.core.staging import Place, content_name
 
-_CLAIM = timedelta(seconds=30)
-"""How long a claim keeps others away: longer than the calls that it protects take."""
 ABSENT = ("NoSuchKey", "404", "NoSuchBucket")
 """The codes of an object that does not exist."""
-_THERE = ("PreconditionFailed", "412")
+_NOT_MET = ("PreconditionFailed", "412", "NoSuchKey", "404")
+"""The codes of a conditional write whose condition does not hold."""
+
+
+class Damaged(ServiceError):
+    """An object of the staging area that somebody else has changed."""
+
+
+class Object(NamedTuple):
+    """An object as it is now.
+
+    :param version: its ETag.
+    :param age: since it was written, by the server's own clock.
+    """
+
+    data: bytes
+    version: str
+    age: timedelta
 
 
 class Store:
@@ -31,18 +47,38 @@ class Store:
     def __init__(self, client: Callable[[], Any]) -> None:
         self._client = client
 
-    def read(self, place: Place) -> bytes | None:
-        """The object's content; None when there is none."""
-        try:
-            with translated():
-                return self._get(place)
-        except LookupError:
-            return None
+    def look(self, place: Place) -> Object | None:
+        """The object; None when it does not exist."""
+        with translated():
+            try:
+                answer = self._client().get_object(Bucket=place.bucket, Key=place.key)
+            except ClientError as error:
+                if code_of(error) in ABSENT:
+                    return None
+                raise
+            data = bytes(member(answer, "Body").read())
+        return Object(data, str(member(answer, "ETag")), _age(answer))
 
-    def read_json(self, place: Place) -> Any:
-        """The object's JSON value; None when there is none."""
+    def read(self, place: Place) -> bytes | None:
+        """The object's content; None when it does not exist."""
+        found = self.look(place)
+        return found.data if found else None
+
+    def read_json(self, place: Place) -> dict[str, Any] | None:
+        """The object's content, a JSON object; None when it does not exist.
+
+        :raises Damaged: its content is another one.
+        """
         data = self.read(place)
-        return None if data is None else json.loads(data)
+        if data is None:
+            return None
+        try:
+            value = json.loads(data)
+        except ValueError as error:
+            raise Damaged(f"{place} is damaged: its content is not valid JSON") from error
+        if not isinstance(value, dict):
+            raise Damaged(f"{place} is damaged: its content is not a JSON object")
+        return value
 
     def write(self, place: Place, data: bytes) -> None:
         """Store the object, in the place of an older one."""
@@ -56,7 +92,7 @@ class Store:
     def upload(self, folder: Place, data: bytes, name: str) -> Place:
         """Store a file by its content, once."""
         place = folder / content_name(hashlib.sha256(data).hexdigest(), name)
-        self._write_new(place, data)
+        self.write_if_absent(place, data)
         return place
 
     def upload_file(self, folder: Place, path: Path) -> Place:
@@ -65,24 +101,19 @@ class Store:
             place = folder / content_name(hashlib.file_digest(file, "sha256").hexdigest(), path.name)
             if not self._is_there(place):
                 file.seek(0)
-                self._write_new(place, file)
+                self.write_if_absent(place, file)
         return place
 
-    def claim(self, place: Place) -> None:
-        """Go on as the only one who does; :class:`Unavailable` while another asker may still be at work on the same thing.
+    def write_if_absent(self, place: Place, data: bytes | BinaryIO) -> str | None:
+        """Store an object that does not exist yet, and return its version; None when one exists."""
+        return self._write_if(place, data, IfNoneMatch="*")
 
-        Whoever finds a claim that is older than the work could take follows on: its owner has died.
-        """
-        if self._write_new(place, b""):
-            return
-        with translated():
-            found = self._client().head_object(Bucket=place.bucket, Key=place.key)
-        if _server_time(found) - found["LastModified"] < _CLAIM:
-            raise Unavailable(f"{place}: another attempt at the same work is asking the service now")
-        self.write(place, b"")
+    def write_if_match(self, place: Place, data: bytes, version: str) -> str | None:
+        """Replace this version of an object, and return the new one; None when it is not the current one."""
+        return self._write_if(place, data, IfMatch=version)
 
-    def release(self, place: Place) -> None:
-        """Give a claim back, so that the next attempt need not wait."""
+    def delete(self, place: Place) -> None:
+        """Delete an object. Nothing happens when it does not exist."""
         with translated():
             self._client().delete_object(Bucket=place.bucket, Key=place.key)
 
@@ -93,19 +124,12 @@ class Store:
             more: dict[str, Any] = {}
             while True:
                 page = client.list_objects_v2(Bucket=folder.bucket, Prefix=f"{folder.key}/", **more)
-                if keys := [{"Key": item["Key"]} for item in page.get("Contents", ())]:
-                    client.delete_objects(Bucket=folder.bucket, Delete={"Objects": keys, "Quiet": True})
+                if keys := [{"Key": item["Key"]} for item in page.get("Contents", ()) if "Key" in item]:
+                    deleted = client.delete_objects(Bucket=folder.bucket, Delete={"Objects": keys, "Quiet": True})
+                    _insist_on_no_errors(folder, deleted.get("Errors", ()))
                 if not page.get("IsTruncated"):
                     return
-                more = {"ContinuationToken": page["NextContinuationToken"]}
-
-    def _get(self, place: Place) -> bytes:
-        try:
-            return bytes(self._client().get_object(Bucket=place.bucket, Key=place.key)["Body"].read())
-        except ClientError as error:
-            if code_of(error) in ABSENT:
-                raise LookupError from None
-            raise
+                more = {"ContinuationToken": member(page, "NextContinuationToken")}
 
     def _is_there(self, place: Place) -> bool:
         """False also for an object that is missing where the credentials may not list: S3 denies it then."""
@@ -118,21 +142,29 @@ class Store:
                 raise
         return True
 
-    def _write_new(self, place: Place, data: bytes | BinaryIO) -> bool:
-        """False when there is an object already."""
+    def _write_if(self, place: Place, data: bytes | BinaryIO, **condition: str) -> str | None:
         with translated():
             try:
-                self._client().put_object(Bucket=place.bucket, Key=place.key, Body=data, IfNoneMatch="*")
+                return str(member(self._client().put_object(Bucket=place.bucket, Key=place.key, Body=data, **condition), "ETag"))
             except ClientError as error:
-                if code_of(error) in _THERE:
-                    return False
+                if code_of(error) in _NOT_MET:
+                    return None
                 raise
-        return True
 
 
-def _server_time(answer: Mapping[str, Any]) -> datetime:
-    """The server's own clock, so that a wrong one here counts for nothing."""
-    from email.utils import parsedate_to_datetime
+def _insist_on_no_errors(folder: Place, errors: Sequence[Mapping[str, Any]]) -> None:
+    """Raise for objects that were not deleted: S3 tells of them in an answer that is otherwise good."""
+    for error in errors:
+        code = str(error.get("Code"))
+        text = f"DeleteObjects: {code}: {folder.scheme}://{folder.bucket}/{error.get('Key')}: {error.get('Message')}"
+        if code == "AccessDenied":
+            raise AccessDenied(f"{text}. Grant s3:DeleteObject to whoever credentials_conn_id signs in as")
+        raise Unavailable(text)
 
-    told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    return parsedate_to_datetime(told) if told else datetime.now(tz=UTC)
+
+def _age(answer: Mapping[str, Any]) -> timedelta:
+    """How long ago an object was written, by the server's own clock: a wrong one here counts for nothing."""
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    now = parsedate_to_datetime(date) if date else datetime.now(tz=UTC)
+    written: datetime = member(answer, "LastModified")
+    return now - written

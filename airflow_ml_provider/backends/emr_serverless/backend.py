@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from airflow_ml_provider.backends.aws import jobs, sessions
-from airflow_ml_provider.backends.aws.errors import translated
+from airflow_ml_provider.backends.aws.errors import member, translated
 from airflow_ml_provider.backends.aws.once import once
 from airflow_ml_provider.backends.aws.releases import has_sessions, spark_of
-from airflow_ml_provider.backends.aws.service import NO_FOLDERS, AwsService
+from airflow_ml_provider.backends.aws.service import NO_FOLDERS, AwsService, Clients, not_visible
 from airflow_ml_provider.backends.aws.tags import OWNER, decoded, encoded
 from airflow_ml_provider.backends.emr_serverless import translate
 from airflow_ml_provider.core.backend import NO_SECRETS, Endpoint, Feature, Plan, refuse_unsupported
 from airflow_ml_provider.core.errors import NotFound, SpecError, Unavailable
 from airflow_ml_provider.core.lowering import lowered
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec
-from airflow_ml_provider.core.staging import Place, placed
+from airflow_ml_provider.core.staging import Place, is_token, placed
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus, LogPage, OwnedCluster
 
 _ONE_BY_ONE = 2
@@ -55,7 +56,7 @@ class EmrServerlessBackend(AwsService):
         Feature.SPOT: _NO_MACHINES,
     }
 
-    def __init__(self, clients: Callable[[str], Any], staging_uri: str) -> None:
+    def __init__(self, clients: Clients, staging_uri: str) -> None:
         super().__init__(clients, staging_uri)
         self._known: dict[str, _Facts] = {}
 
@@ -78,71 +79,84 @@ class EmrServerlessBackend(AwsService):
             payload["tags"] = {**payload["tags"], **encoded({_ROLE_TAG: plan[translate.ROLE]}), OWNER: token}
             payload = placed(payload, jobs.folders(folder, folder))
             with translated():
-                return str(self.emr.create_application(clientToken=token, **payload)["applicationId"])
+                answer = self.emr.create_application(clientToken=token, **payload)
+            return str(member(answer, "applicationId"))
 
-        def stage_and_find() -> str | None:
-            if found := self._by_token(token):
-                return found
+        def stage() -> None:
             jobs.stage_cluster(self.store, folder, plan[jobs.STAGED_KEY], secrets)
-            return None
 
-        return once(self.store, folder, find=stage_and_find, ask=ask)
+        return once(self.store, folder, self.ids, find=lambda: self._by_token(token), stage=stage, ask=ask, lasts=None)
 
     def terminate(self, cluster: str) -> None:
         facts = self._facts(cluster)
         if facts is None:
+            if self._token_of_new(cluster):
+                raise not_visible(cluster)
             return
         for job in list(self._job_runs(cluster, states=translate.LIVE_JOBS)):
             self.cancel(cluster, job["id"])
         if has_sessions(facts.label, self.name):
             self._end_sessions(cluster)
         self._end(cluster)
-        self.store.remove(facts.folder)
+        self._forget(cluster, facts.token)
 
     def owned(self) -> Iterator[OwnedCluster]:
         for item in self._applications(states=translate.LIVE):
-            if jobs.token_of(item["name"]) and (facts := self._facts(item["id"])):
-                yield OwnedCluster(item["id"], facts.name, translate.cluster_state(item["state"]), item["createdAt"], facts.tags)
+            if jobs.token_of(item.get("name", "")) and (facts := self._facts(item["id"])):
+                state = translate.cluster_state(member(item, "state"))
+                yield OwnedCluster(item["id"], facts.name, state, member(item, "createdAt"), facts.tags)
+
+    def remains(self) -> Iterator[str]:
+        """Applications of ours that were stopped a day ago or earlier. Until then their job runs can still be asked for."""
+        for item in self._applications(states=["STOPPED"]):
+            old = datetime.now(tz=UTC) - member(item, "updatedAt") > _KEPT
+            if old and jobs.token_of(item.get("name", "")) and self._facts(item["id"]):
+                yield str(item["id"])
 
     def submit(self, cluster: str, plan: Plan, *, token: str, secrets: Mapping[str, str] = NO_SECRETS) -> str:
         facts = self._own(cluster)
         job = facts.folder.of_job(token)
 
-        def stage_and_find() -> str | None:
+        def find() -> str | None:
             named = (item["id"] for item in self._job_runs(cluster) if jobs.has_token(item.get("name", ""), token))
-            if found := next(named, None):
-                return str(found)
+            found = next(named, None)
+            return str(found) if found else None
+
+        def stage() -> None:
             self._insist_on_life(cluster)
+            if not facts.role:
+                raise NotFound(f"application {cluster} has lost its tag {_ROLE_TAG!r}: create another cluster")
             jobs.stage_job(self.store, facts.folder, job, plan[jobs.STAGED_KEY], secrets)
-            return None
 
         def ask() -> str:
             payload = {key: value for key, value in plan.items() if key != jobs.STAGED_KEY}
             payload |= {"name": jobs.named(payload["name"], token), "executionRoleArn": facts.role, "clientToken": token}
+            payload = placed(payload, jobs.folders(facts.folder, job))
             try:
                 with translated():
-                    payload = placed(payload, jobs.folders(facts.folder, job))
-                    return str(self.emr.start_job_run(applicationId=cluster, **payload)["jobRunId"])
-            except SpecError:
-                self._insist_on_life(cluster)
+                    answer = self.emr.start_job_run(applicationId=cluster, **payload)
+            except (SpecError, NotFound) as error:
+                self._insist_on_life(cluster, error)
                 raise
+            return str(member(answer, "jobRunId"))
 
-        return once(self.store, job, find=stage_and_find, ask=ask)
+        return once(self.store, job, facts.folder / "ids", find=find, stage=stage, ask=ask, lasts=None)
 
     def poll(self, cluster: str, jobs: Collection[str]) -> dict[str, JobStatus]:
         facts = self._facts(cluster)
         found = self._found(cluster, set(jobs)) if facts and jobs else {}
-        gone = JobStatus(JobState.CANCELLED, message="no such job")
-        return {job: self._job_status(facts, found[job]) if facts and job in found else gone for job in jobs}
+        return {
+            job: self._job_status(facts, found[job]) if facts and job in found else self._absent_job(cluster, job) for job in jobs
+        }
 
     def cancel(self, cluster: str, job: str) -> None:
-        if self._facts(cluster) is None or not job.isalnum():
+        if not job.isalnum() or not self._is_ours(cluster):
             return
-        try:
-            with translated():
-                self.emr.cancel_job_run(applicationId=cluster, jobRunId=job)
-        except (NotFound, SpecError):
-            return  # unknown, or it has ended
+        with suppress(NotFound, SpecError), translated():  # unknown, or it has ended
+            self.emr.cancel_job_run(applicationId=cluster, jobRunId=job)
+            return
+        if self.poll(cluster, [job])[job].state is JobState.UNKNOWN:
+            raise not_visible(job)
 
     def logs(self, cluster: str, job: str, *, after: str | None = None) -> LogPage:
         facts = self._facts(cluster)
@@ -156,16 +170,13 @@ class EmrServerlessBackend(AwsService):
         if not cluster.isalnum() or not job.isalnum():
             raise NotFound(f"no job {job!r} on application {cluster!r}")
         with translated():
-            return str(self.emr.get_dashboard_for_job_run(applicationId=cluster, jobRunId=job)["url"])
+            return str(member(self.emr.get_dashboard_for_job_run(applicationId=cluster, jobRunId=job), "url"))
 
     def _end(self, cluster: str) -> None:
-        """Stop an application, and delete it where it stands still already. A stopped one is deleted by a later ``create``."""
+        """Stop an application, and delete it where it stands still already. A stopped one is deleted later: see :meth:`remains`."""
         for call in (self.emr.stop_application, self.emr.delete_application):
-            try:
-                with translated():
-                    call(applicationId=cluster)
-            except (NotFound, SpecError):
-                continue  # it is not in a state for this call, or gone
+            with suppress(NotFound, SpecError), translated():  # it is not in a state for this call, or gone
+                call(applicationId=cluster)
         if not self._describe(cluster).state.ended:
             raise Unavailable(f"application {cluster}: its jobs are still ending, and it cannot be stopped before")
 
@@ -173,11 +184,7 @@ class EmrServerlessBackend(AwsService):
         facts = self._own(cluster)
         if not has_sessions(facts.label, self.name):
             raise SpecError(f"warm: application {cluster} has the release {facts.label}: takes emr-7.13.0 or later, or no warm")
-        return [
-            sessions.Session(item["sessionId"], item["state"], item["createdAt"], item.get("stateDetails", ""))
-            for item in self._listed_sessions(cluster)
-            if item.get("name") == sessions.NAME
-        ]
+        return [_session(item) for item in self._listed_sessions(cluster) if item.get("name") == sessions.NAME]
 
     def _start_session(self, cluster: str, before: Sequence[sessions.Session]) -> None:
         facts = self._own(cluster)
@@ -191,17 +198,14 @@ class EmrServerlessBackend(AwsService):
         with translated():
             told = self.emr.get_session_endpoint(applicationId=cluster, sessionId=session)
         version = spark_of(self._own(cluster).label)
-        headers = {sessions.AUTH_HEADER: told["authToken"]}
-        return Endpoint(sessions.target(told["endpoint"]), headers, told["authTokenExpiresAt"], version)
+        headers = {sessions.AUTH_HEADER: member(told, "authToken")}
+        return Endpoint(sessions.target(member(told, "endpoint")), headers, member(told, "authTokenExpiresAt"), version)
 
     def _end_sessions(self, cluster: str) -> None:
         for item in self._listed_sessions(cluster):
-            if item["state"] not in sessions.ENDED:
-                try:
-                    with translated():
-                        self.emr.terminate_session(applicationId=cluster, sessionId=item["sessionId"])
-                except (NotFound, SpecError):
-                    continue  # it has ended meanwhile
+            if item.get("state") not in sessions.ENDED:
+                with suppress(NotFound, SpecError), translated():  # it has ended meanwhile
+                    self.emr.terminate_session(applicationId=cluster, sessionId=member(item, "sessionId"))
 
     def _listed_sessions(self, cluster: str) -> list[Mapping[str, Any]]:
         with translated():
@@ -212,25 +216,23 @@ class EmrServerlessBackend(AwsService):
         """What is known about a cluster of ours, for a call that needs one."""
         facts = self._facts(cluster)
         if facts is None:
+            if self._token_of_new(cluster):
+                raise not_visible(cluster)
             raise NotFound(f"application {cluster!r} is not known to EMR Serverless: create another cluster")
         return facts
-
-    def _insist_on_life(self, cluster: str) -> None:
-        if self._describe(cluster).state.ended:
-            raise NotFound(f"application {cluster} has ended: create another cluster")
 
     def _live(self) -> dict[str, Mapping[str, Any]]:
         return {item["id"]: item for item in self._applications(states=[*translate.LIVE, "STOPPING"])}
 
     def _describe(self, cluster: str) -> ClusterStatus:
         found = self._application(cluster)
-        return self._status(cluster, found) if found else ClusterStatus(ClusterState.TERMINATED, message="no such application")
+        return self._status(cluster, found) if found else self._absent_cluster(cluster)
 
     def _status(self, cluster: str, found: Mapping[str, Any]) -> ClusterStatus:
-        state, message = translate.cluster_state(found["state"]), found.get("stateDetails") or ""
+        state, message = translate.cluster_state(member(found, "state")), found.get("stateDetails") or ""
         if state is ClusterState.TERMINATED and "idle" in message.lower():
             message = f"idle_timeout has passed: {message}"
-        started = found["createdAt"] if state is ClusterState.RUNNING else None
+        started = found.get("createdAt") if state is not ClusterState.PENDING else None
         return ClusterStatus(state, message, ui_url=self._console(cluster), started_at=started)
 
     def _console(self, cluster: str) -> str:
@@ -242,7 +244,7 @@ class EmrServerlessBackend(AwsService):
             return None
         try:
             with translated():
-                return dict(self.emr.get_application(applicationId=cluster)["application"])
+                return dict(member(self.emr.get_application(applicationId=cluster), "application"))
         except (NotFound, SpecError):
             return None
 
@@ -251,36 +253,29 @@ class EmrServerlessBackend(AwsService):
         if cluster not in self._known:
             found = self._application(cluster)
             tags = decoded(found.get("tags", {})) if found else {}
-            if found is None or OWNER not in tags:
+            if found is None or not is_token(token := tags.pop(OWNER, "")):
                 return None
-            token, role = tags.pop(OWNER), tags.pop(_ROLE_TAG)
+            role = tags.pop(_ROLE_TAG, "")
             logs = found.get("monitoringConfiguration", {}).get("s3MonitoringConfiguration", {}).get("logUri")
-            name = (jobs.token_of(found["name"]) or (found["name"], ""))[0]
-            log = Place.parse(logs or f"{self.staging}/logs", "s3", "s3a")
-            label = str(found.get("releaseLabel", ""))
-            self._known[cluster] = _Facts(name, token, label, role, self.staging.of_cluster(token), log, tags)
+            name = found.get("name", "")
+            named, label = (jobs.token_of(name) or (name, ""))[0], str(found.get("releaseLabel", ""))
+            folder, log = self.staging.of_cluster(token), self._log_folder(logs)
+            self._known[cluster] = _Facts(named, token, label, role, folder, log, tags)
         return self._known[cluster]
 
     def _by_token(self, token: str) -> str | None:
-        """The application of a token. Passing by, it deletes those of ours that have stood still for long."""
-        found = None
-        for item in self._applications():
-            named = jobs.token_of(item["name"])
-            if named and named[1] == token:
-                found = str(item["id"])
-            elif named and item["state"] == "STOPPED" and datetime.now(tz=UTC) - item["updatedAt"] > _KEPT:
-                self.terminate(item["id"])
-        return found
+        ours = (str(item["id"]) for item in self._applications() if jobs.has_token(item.get("name", ""), token))
+        return next(ours, None)
 
     def _applications(self, **wanted: Any) -> Iterator[Mapping[str, Any]]:
         with translated():
             pages = self.emr.get_paginator("list_applications").paginate(maxResults=_PAGE, **wanted)
-            yield from pages.search("applications[]")
+            yield from (item for item in pages.search("applications[]") if item and "id" in item)
 
     def _job_runs(self, cluster: str, **wanted: Any) -> Iterator[Mapping[str, Any]]:
         with translated():
             pages = self.emr.get_paginator("list_job_runs").paginate(applicationId=cluster, maxResults=_PAGE, **wanted)
-            yield from pages.search("jobRuns[]")
+            yield from (item for item in pages.search("jobRuns[]") if item and "id" in item)
 
     def _found(self, cluster: str, ids: set[str]) -> dict[str, Mapping[str, Any]]:
         """Job runs by id, from as few calls as there may be: the list has the newest first."""
@@ -302,12 +297,18 @@ class EmrServerlessBackend(AwsService):
             return None
         try:
             with translated():
-                return dict(self.emr.get_job_run(applicationId=cluster, jobRunId=job)["jobRun"])
+                return dict(member(self.emr.get_job_run(applicationId=cluster, jobRunId=job), "jobRun"))
         except (NotFound, SpecError):
             return None
 
     def _job_status(self, facts: _Facts, run: Mapping[str, Any]) -> JobStatus:
-        state = translate.job_state(run["state"])
+        state = translate.job_state(member(run, "state"))
         _, token = jobs.token_of(run.get("name", "")) or ("", "none")
-        when = {"started_at": run.get("startedAt") or run["createdAt"], "ended_at": run["updatedAt"] if state.ended else None}
+        ended_at = run.get("updatedAt") if state.ended else None
+        when = {"started_at": run.get("startedAt") or run.get("createdAt"), "ended_at": ended_at}
         return jobs.finished(self.store, facts.folder.of_job(token), state, run.get("stateDetails", ""), **when)
+
+
+def _session(item: Mapping[str, Any]) -> sessions.Session:
+    why = item.get("stateDetails", "")
+    return sessions.Session(member(item, "sessionId"), member(item, "state"), member(item, "createdAt"), why)
