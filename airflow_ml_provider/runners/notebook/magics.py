@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from .lines import expanded
 from .outputs import bundle_of
 from .sql_statements import split
 from .tables import table_bundle
+from .words import file_command, words
 
 if TYPE_CHECKING:
     from .session import Session
@@ -69,15 +69,8 @@ def run_shell(session: Session, text: str) -> int:
 
 def run_files(session: Session, text: str) -> None:
     """``%fs``: one command of ``dbutils.fs`` as a shell writes it."""
-    words = shlex.split(text, comments=True)
-    if not words:
-        raise Missing("%fs: takes a command, such as ls /mnt/name")
-    command, recurse = words[0], any(word in ("-r", "--recurse", "-R") for word in words)
-    arguments = [word for word in words[1:] if not word.startswith("-")]
-    known = ("ls", "head", "put", "cp", "mv", "rm", "mkdirs", "mounts", "refreshMounts", "help")
-    if command not in known:
-        raise Missing(f"%fs {command}: takes one of {', '.join(known)}")
-    result = getattr(session.dbutils.fs, command)(*arguments, **({"recurse": True} if recurse else {}))
+    command, arguments = file_command(text)
+    result = getattr(session.dbutils.fs, command)(**arguments)
     if isinstance(result, list):
         columns = list(result[0]._fields) if result else ["path"]
         session.recorder.data(table_bundle(columns, [[str(value) for value in row] for row in result], session.recorder.redactor))
@@ -88,10 +81,10 @@ def run_files(session: Session, text: str) -> None:
 def run_pip(session: Session, text: str) -> None:
     """``%pip``: installs into a folder of this job, so that neither other jobs nor the machine's own Python change."""
     for line in text.split("\n"):
-        words = [os.path.expandvars(word) for word in shlex.split(line.strip().removeprefix("%pip"), comments=True)]
-        if words:
-            _pip(words)
-        if words[:1] == ["install"]:
+        command = [os.path.expandvars(word) for word in words(line.strip().removeprefix("%pip"))]
+        if command:
+            _pip(command)
+        if command[:1] == ["install"]:
             _ship(session.spark, Path.cwd() / _PACKAGES)
 
 
@@ -112,14 +105,14 @@ def is_connect(spark: Any) -> bool:
     return ".connect." in type(spark).__module__
 
 
-def _pip(words: list[str]) -> None:
-    if words[0] == "uninstall":
+def _pip(command: list[str]) -> None:
+    if command[0] == "uninstall":
         raise Missing("%pip uninstall: the cluster's own libraries stay: install the version that you need beside them")
     target = Path.cwd() / _PACKAGES
-    into = ["--target", str(target), "--upgrade"] if words[0] == "install" else []
-    code = _printed([*_installer(), words[0], *into, *words[1:]])
+    into = ["--target", str(target), "--upgrade"] if command[0] == "install" else []
+    code = _printed([*_installer(), command[0], *into, *command[1:]])
     if code:
-        raise RuntimeError(f"%pip {' '.join(words)}: ended with exit code {code}")
+        raise RuntimeError(f"%pip {' '.join(command)}: ended with exit code {code}")
     if into and str(target) not in sys.path:
         sys.path.insert(0, str(target))
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH"))))

@@ -1,9 +1,11 @@
 """Splits a text of SQL into statements, as Spark's own lexer and its grammar of scripts read it. Pure.
 
-Spark offers no such function: its shells cut at each semicolon, and a Spark Connect client has no parser at all. A script
-(``BEGIN … END``) has semicolons of its own. This module knows of Spark's grammar only what tells where a script ends: the words that
-open a block at the beginning of a statement, and that ``END`` at such a place closes the last one. The rest is left to Spark, errors
-included: a script, a quote or a comment that does not end is one statement. A test compares all this with Spark's parser.
+Spark offers no such function: its shells cut at each semicolon, and a Spark Connect client has no parser. No library for SQL is sure to
+be on a cluster, and none reads Spark's scripts (``BEGIN … END``), which have semicolons of their own.
+
+This module knows of Spark's grammar only what tells where a script ends: the words that open a block at the beginning of a statement,
+and that ``END`` at such a place closes the last one. The rest is left to Spark, errors included: a script, a quote or a comment that
+does not end is one statement. A test compares all this with Spark's parser.
 
 It also ships beside ``run_sql.py``: it runs on Python 3.9 with nothing but the standard library.
 """
