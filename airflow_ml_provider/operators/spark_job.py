@@ -17,7 +17,7 @@ from airflow_ml_provider.core.caches import default_root
 from airflow_ml_provider.core.errors import ClusterFailed, JobFailed, NotFound, ProviderError, WaitTimeout
 from airflow_ml_provider.core.git import GitSource
 from airflow_ml_provider.core.handle import Handle
-from airflow_ml_provider.core.polling import decide_cluster, decide_job
+from airflow_ml_provider.core.polling import decide_cluster, decide_job, status_of
 from airflow_ml_provider.core.spec import JobSpec, Spec
 from airflow_ml_provider.core.state import ClusterStatus, JobState, JobStatus
 from airflow_ml_provider.core.texts import read_text
@@ -32,7 +32,8 @@ from airflow_ml_provider.operators.programs import STAND_IN, absolute, located, 
 from airflow_ml_provider.operators.sources import program_folder, source_tags
 from airflow_ml_provider.operators.tracking import Tracked, Tracking
 from airflow_ml_provider.operators.waiting import Killed, SyncWait
-from airflow_ml_provider.triggers.pace import JOB_KEY, LogTail
+from airflow_ml_provider.triggers.logs import LogTail
+from airflow_ml_provider.triggers.pace import JOB_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from airflow_ml_provider.core.identity import Work
     from airflow_ml_provider.operators.warm import Warm
 
-_LINES_IN_ERROR = 20
+
+_FAILED = (JobState.FAILED, JobState.CANCELLED)
 
 
 class SparkJobOperator(BaseOperator):
@@ -157,8 +159,8 @@ class SparkJobOperator(BaseOperator):
             return self._run(context, deadline=note.get("deadline"))
         backend = self._open(handle)
         self._killed.job = handle
-        status = insist(partial(backend.poll, handle.cluster, [handle.job]), log=self.log)[handle.job]
-        tail = LogTail(backend, handle, event.get("cursor"))
+        status = self._poll(backend, handle)
+        tail = LogTail(backend, handle, self.log, event.get("cursor"))
         if not status.state.ended:
             self._defer(handle, cursor=tail.cursor, note=note)
         return self._finish(context, handle, status, tail, note.get("mlflow_run_id"))
@@ -181,7 +183,7 @@ class SparkJobOperator(BaseOperator):
         self._announce(context, job, spec, status, tracked)
         if self.deferrable:
             self._defer(job, note={"deadline": deadline, "mlflow_run_id": tracked.run_id, "links": self.link_urls})
-        tail = LogTail(backend, job)
+        tail = LogTail(backend, job, self.log)
         ended = self._wait().for_job(job, tail if self.stream_logs else None)
         return self._finish(context, job, ended, tail, tracked.run_id)
 
@@ -218,7 +220,8 @@ class SparkJobOperator(BaseOperator):
 
     def _ready(self, backend: Backend, cluster: Handle, deadline: float | None) -> ClusterStatus:
         """The cluster's status once it is ready or has ended: an ended one may still know this task's job."""
-        status = insist(partial(backend.describe, [cluster.cluster]), log=self.log)[cluster.cluster]
+        key = cluster.cluster
+        status = insist(lambda: status_of(backend.describe([key]), key), log=self.log)
         if decide_cluster(str(cluster), status).done:
             return status
         self.log.info("Waiting for cluster %s, which is %s", cluster, status.state)
@@ -233,7 +236,7 @@ class SparkJobOperator(BaseOperator):
         work = self._work(context)
         for generation in range(work.prior_tries + 1):
             job, tracked = self._submit_once(context, backend, cluster, spec, work.token(generation), ready)
-            if generation == work.prior_tries or not self._failed(backend, job):
+            if generation == work.prior_tries or self._poll(backend, job).state not in _FAILED:
                 break
             self.log.info("Job %s of an earlier attempt failed: asking for another one", job)
         self.log.info("The job is %s", job)
@@ -267,9 +270,9 @@ class SparkJobOperator(BaseOperator):
         tags = {**tags_of(spec, context), **source_tags(None if is_of_then(spec) else self.git, context)}
         return tracking, tracking.start(context, token=token, name=self.name, cluster=str(cluster), tags=tags)
 
-    def _failed(self, backend: Backend, job: Handle) -> bool:
+    def _poll(self, backend: Backend, job: Handle) -> JobStatus:
         key = job.job or ""
-        return insist(partial(backend.poll, job.cluster, [key]), log=self.log)[key].state in (JobState.FAILED, JobState.CANCELLED)
+        return insist(lambda: status_of(backend.poll(job.cluster, [key]), key), log=self.log)
 
     def _announce(self, context: Context, job: Handle, spec: JobSpec, cluster: ClusterStatus, tracked: Tracked) -> None:
         """Push what people and links want to see while the job runs."""
@@ -287,16 +290,14 @@ class SparkJobOperator(BaseOperator):
             ti.xcom_push(key="mlflow_run_id", value=tracked.run_id)
 
     def _finish(self, context: Context, job: Handle, status: JobStatus, tail: LogTail, mlflow_run_id: str | None) -> Any:
-        lines = insist(tail.read, log=self.log)
-        for line in lines:
-            self.log.info("%s", line)
+        tail.copy_rest()
         error = decide_job(str(job), status).error
         Tracking(self.mlflow_conn_id, self.experiment).end(mlflow_run_id, succeeded=error is None)
         if error is None:
             return hand_on(status.result, context["ti"]) if self._is_notebook else status.result
         if status.message:
             raise error
-        last = insist(LogTail(tail.backend, job).read, log=self.log)[-_LINES_IN_ERROR:]
+        last = tail.last_lines()
         raise JobFailed("\n".join([f"{error}. The driver's last lines:", *last]) if last else str(error))
 
     @property

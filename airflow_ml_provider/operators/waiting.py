@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from airflow_ml_provider.core.backend import Backend
 from airflow_ml_provider.core.errors import JobFailed, Unavailable
 from airflow_ml_provider.core.handle import Handle
-from airflow_ml_provider.core.polling import Decision, decide_cluster, decide_job
+from airflow_ml_provider.core.polling import Decision, decide_cluster, decide_job, status_of
 from airflow_ml_provider.core.state import ClusterStatus, JobStatus
-from airflow_ml_provider.triggers.pace import LogTail, Pace
+from airflow_ml_provider.triggers.logs import LogTail
+from airflow_ml_provider.triggers.pace import Pace
 
 Status = TypeVar("Status", ClusterStatus, JobStatus)
 _SLICE = 0.5
@@ -79,7 +80,7 @@ class SyncWait:
         def look() -> ClusterStatus:
             if self.killed.now:
                 raise JobFailed(f"The task was killed while it waited for cluster {handle}")
-            return backend.describe([handle.cluster])[handle.cluster]
+            return status_of(backend.describe([handle.cluster]), handle.cluster)
 
         return self._wait(look, lambda status: decide_cluster(str(handle), status))
 
@@ -91,9 +92,9 @@ class SyncWait:
         backend, job = self.killed.opened, handle.job or ""
 
         def look() -> JobStatus:
-            status = backend.poll(handle.cluster, [job])[job]
-            for line in tail.read() if tail else ():
-                self.log.info("%s", line)
+            status = status_of(backend.poll(handle.cluster, [job]), job)
+            if tail:
+                tail.copy()
             return status
 
         return self._wait(look, lambda status: decide_job(str(handle), status))

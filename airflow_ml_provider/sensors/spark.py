@@ -9,7 +9,7 @@ from airflow.sdk.bases.sensor import PokeReturnValue
 
 from airflow_ml_provider.core.errors import SpecError, Unavailable
 from airflow_ml_provider.core.handle import Handle
-from airflow_ml_provider.core.polling import decide_cluster, decide_job
+from airflow_ml_provider.core.polling import decide_cluster, decide_job, status_of
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.operators.base import final_errors
 from airflow_ml_provider.sensors.base import DeferrableSensor
@@ -36,7 +36,7 @@ class _SparkSensor(DeferrableSensor):
             self.log.warning("The service is unavailable: %s", error)
             return PokeReturnValue(is_done=False)
 
-    def _trigger(self, deadline: float | None) -> BaseTrigger:
+    def _trigger(self, deadline: float) -> BaseTrigger:
         from airflow_ml_provider.triggers.spark import SparkTrigger
 
         return SparkTrigger(str(self._handle()), self.poke_interval, deadline, stream_logs=False, cancels=False)
@@ -63,7 +63,7 @@ class SparkClusterSensor(_SparkSensor):
         self.cluster = getattr(cluster, "handle", cluster)
 
     def _look(self, backend: Backend, handle: Handle) -> PokeReturnValue:
-        status = backend.describe([handle.cluster])[handle.cluster]
+        status = status_of(backend.describe([handle.cluster]), handle.cluster)
         decision = decide_cluster(str(handle), status)
         if decision.error:
             raise decision.error
@@ -88,7 +88,7 @@ class SparkJobSensor(_SparkSensor):
     def _look(self, backend: Backend, handle: Handle) -> PokeReturnValue:
         if not handle.job:
             raise SpecError(f"job: got {str(handle)!r}, which is a cluster: takes the handle of a job")
-        status = backend.poll(handle.cluster, [handle.job])[handle.job]
+        status = status_of(backend.poll(handle.cluster, [handle.job]), handle.job)
         decision = decide_job(str(handle), status)
         if decision.error:
             raise decision.error

@@ -1,18 +1,15 @@
-"""How a wait is paced and a log is followed, alike for waiting tasks and triggers. Nothing here waits."""
+"""How a wait is paced, alike for waiting tasks and triggers. Nothing here waits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_ml_provider.core.backend import Backend
-from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.polling import backoff
 
 JOB_KEY = "job"
 """The XCom that names a task's job while it waits."""
 _CHEAP = 2.0
 _FIRST = 0.1
-_PAGES_AT_ONCE = 50
 
 
 @dataclass(slots=True)
@@ -37,26 +34,3 @@ class Pace:
     def failed(self) -> None:
         """The look met a passing fault."""
         self.faults += 1
-
-
-@dataclass(slots=True)
-class LogTail:
-    """A place in the driver's log of a job.
-
-    :param cursor: where it stands, to be kept between processes.
-    """
-
-    backend: Backend
-    handle: Handle
-    cursor: str | None = None
-
-    def read(self) -> list[str]:
-        """The lines since the last reading."""
-        lines: list[str] = []
-        for _ in range(_PAGES_AT_ONCE):
-            page = self.backend.logs(self.handle.cluster, self.handle.job or "", after=self.cursor)
-            self.cursor = page.cursor or self.cursor
-            lines += page.lines
-            if not page.lines:
-                break
-        return lines

@@ -14,12 +14,15 @@ from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.polling import decide_cluster, decide_job
 from airflow_ml_provider.core.state import JobStatus
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
-from airflow_ml_provider.triggers.pace import JOB_KEY, LogTail, Pace
+from airflow_ml_provider.triggers.logs import LogCopy, LogTail
+from airflow_ml_provider.triggers.pace import JOB_KEY, Pace
 from airflow_ml_provider.triggers.poller import SparkPoller, shared_poller, spark_key
-from airflow_ml_provider.triggers.threads import in_thread
+from airflow_ml_provider.triggers.threads import Lane, in_thread, lane_of
 
 _CANCEL_TRIES = 5
 _CANCEL_PAUSE = 1.0
+_CANCEL_WITHIN = 20.0
+_COPY_WITHIN = 30.0
 _ASK_AIRFLOW = 10.0
 
 
@@ -67,8 +70,7 @@ class SparkTrigger(BaseTrigger):
         try:
             async with shared_poller(spark_key(handle), lambda: SparkPoller(handle)) as poller:
                 ended = await self._wait(handle, poller)
-            if not ended:
-                await self._cancel(handle)
+            message = "" if ended else await self._time_out(handle)
         except asyncio.CancelledError:
             if not hasattr(BaseTrigger, "on_kill"):
                 await _to_the_end(self._cancel_unless_waited_for(unknown=True))
@@ -79,7 +81,7 @@ class SparkTrigger(BaseTrigger):
             self.log.exception("The wait for %s failed", handle)
             yield self._event("error", f"The wait for {handle} failed: {type(error).__name__}: {error}")
         else:
-            yield self._event("ended") if ended else self._event("timeout", self._timeout_message(handle))
+            yield self._event("ended" if ended else "timeout", message)
 
     async def on_kill(self) -> None:
         """A user ended the task: cancel its job."""
@@ -87,35 +89,43 @@ class SparkTrigger(BaseTrigger):
 
     async def _wait(self, handle: Handle, poller: SparkPoller) -> bool:
         """True once there is nothing to wait for, False once the deadline has passed."""
-        pace = Pace(self.poll_interval)
-        tail = LogTail(await in_thread(poller.backend), handle, self.cursor) if handle.job and self.stream_logs else None
-        while (left := self._seconds_left()) > 0:
-            try:
-                status = await poller.look(handle.job or handle.cluster, min(pace.seconds(), left), within=left)
-                await self._copy_log(tail)
-            except Unavailable as error:
-                pace.failed()
-                self.log.warning("The service is unavailable (%s): %d times in a row", error, pace.faults)
-                continue
-            pace.seen()
-            decide = decide_job(self.handle, status) if isinstance(status, JobStatus) else decide_cluster(self.handle, status)
-            if decide.done:
-                return True
-        return False
+        pace, copy = Pace(self.poll_interval), None
+        try:
+            while (left := self._seconds_left()) > 0:
+                try:
+                    status = await poller.look(handle.job or handle.cluster, min(pace.seconds(), left), within=left)
+                    copy = copy or await self._log_copy(handle, poller)
+                except Unavailable as error:
+                    pace.failed()
+                    self.log.warning("The service is unavailable (%s): %d times in a row", error, pace.faults)
+                    continue
+                pace.seen()
+                await self._copy_log(copy)
+                decide = decide_job(self.handle, status) if isinstance(status, JobStatus) else decide_cluster(self.handle, status)
+                if decide.done:
+                    return True
+            return False
+        finally:
+            if copy:
+                copy.stop()
 
-    async def _copy_log(self, tail: LogTail | None) -> None:
-        if tail is None:
-            return
-        for line in await in_thread(tail.read):
-            self.log.info("%s", line)
-        self.cursor = tail.cursor
+    async def _log_copy(self, handle: Handle, poller: SparkPoller) -> LogCopy | None:
+        if not handle.job or not self.stream_logs:
+            return None
+        backend = await poller.lane().run(poller.backend)
+        return LogCopy(LogTail(backend, handle, self.log, self.cursor), lane_of(f"logs of {handle.conn_id}"))
+
+    async def _copy_log(self, copy: LogCopy | None) -> None:
+        if copy:
+            await copy.go_on(min(_COPY_WITHIN, self._seconds_left()))
+            self.cursor = copy.tail.cursor
 
     async def _cancel(self, handle: Handle) -> None:
         if not self._has_work():
             return
         for tries_left in reversed(range(_CANCEL_TRIES)):
             try:
-                await in_thread(_cancel_now, handle)
+                await Lane(1).run(_cancel_now, handle, within=_CANCEL_WITHIN)
                 self.log.info("Cancelled %s", handle)
                 return
             except Unavailable:
@@ -149,9 +159,14 @@ class SparkTrigger(BaseTrigger):
     def _seconds_left(self) -> float:
         return float("inf") if self.deadline is None else self.deadline - time.time()
 
-    def _timeout_message(self, handle: Handle) -> str:
-        done = ": it was cancelled" if self._has_work() else ""
-        return f"The time limit of the wait for {handle} has passed{done}"
+    async def _time_out(self, handle: Handle) -> str:
+        """Cancel the job after the deadline; what the task is told."""
+        passed = f"The time limit of the wait for {handle} has passed"
+        try:
+            await self._cancel(handle)
+        except ProviderError as error:
+            return f"{passed}, and it could not be cancelled: {error}"
+        return f"{passed}: it was cancelled" if self._has_work() else passed
 
     def _event(self, outcome: str, message: str = "") -> TriggerEvent:
         told = {"outcome": outcome, "message": message, "handle": self.handle}
