@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         AirflowNotFoundException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        AirflowTaskTimeout,
     )
 else:
     try:
@@ -22,6 +23,7 @@ else:
             AirflowNotFoundException,
             AirflowSensorTimeout,
             AirflowSkipException,
+            AirflowTaskTimeout,
         )
     except ImportError:
         from airflow.configuration import conf
@@ -31,6 +33,7 @@ else:
             AirflowNotFoundException,
             AirflowSensorTimeout,
             AirflowSkipException,
+            AirflowTaskTimeout,
         )
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
     "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "AirflowTaskTimeout",
     "asset_or_time_schedule",
     "conf",
 ]
