@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 import sys
 import time
 import traceback
@@ -41,7 +42,7 @@ def main(request: Mapping[str, Any]) -> None:
     """
     secrets = json.loads(os.environ.pop("AIRFLOW_ML_SECRETS", "{}"))
     upstream = json.loads(os.environ.pop("AIRFLOW_ML_TASK_VALUES", "{}"))
-    redactor = Redactor([*secrets.values(), *(os.environ.get(name, "") for name in _SECRET_VARIABLES)])
+    redactor = Redactor([*secrets.values(), *of_environment()])
     _see(request.get("folder"))
     library = Library(request["files"])
     shared = Shared(None, secrets, upstream, names=request["names"])
@@ -49,7 +50,7 @@ def main(request: Mapping[str, Any]) -> None:
         with log_stream() as log:
             job = _Job(request, library, shared, redactor, log)
             problem, handed_back = job.run()
-        problem = problem or secret_in_result(handed_back, shared.values, redactor)
+        problem = problem or secret_in_result(handed_back, shared.values, Redactor(secrets.values()))
         job.keep(problem)
     except Exception as error:  # noqa: BLE001 - its message may show a secret
         print(redactor(traceback.format_exc()), file=sys.stderr)
@@ -161,6 +162,12 @@ def _log(files: Mapping[str, str], run_id: str) -> str:
     for name, text in files.items():
         client.log_text(run_id, text, f"{ARTIFACTS}/{name}")
     return f"The executed notebook is in {ARTIFACTS}/ of MLflow run {run_id}"
+
+
+def of_environment() -> list[str]:
+    """Secrets that a notebook shows when it prints its environment: those of MLflow, and the token of the Spark Connect server."""
+    tokens = re.findall(r"[;/]token=([^;]+)", os.environ.get("SPARK_REMOTE", ""))
+    return [*tokens, *(os.environ.get(name, "") for name in _SECRET_VARIABLES)]
 
 
 def secret_in_result(handed_back: str | None, values: Mapping[str, Any], redactor: Redactor) -> str:

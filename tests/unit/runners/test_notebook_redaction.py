@@ -14,7 +14,7 @@ import pytest
 
 from airflow_ml_provider.runners.notebook.cells import Cell
 from airflow_ml_provider.runners.notebook.document import Ran, redact
-from airflow_ml_provider.runners.notebook.main import secret_in_result
+from airflow_ml_provider.runners.notebook.main import of_environment, secret_in_result
 from airflow_ml_provider.runners.notebook.outputs import Recorder
 from airflow_ml_provider.runners.notebook.redaction import MASK, Redactor
 
@@ -162,3 +162,14 @@ def test_a_result_with_a_secret_is_named(value: str | None, values: dict[str, ob
     message = secret_in_result(value, values, Redactor([STORAGE, "12345678"]))
     assert said in message
     assert KEY not in message
+
+
+def test_secrets_of_the_environment_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pass-word-1")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken-t0ken")
+    monkeypatch.setenv("SPARK_REMOTE", "sc://localhost:15002/;token=abc-def-ghi;user_id=airflow")
+    shown = Redactor(of_environment())(
+        "http://mlflow:5000 pass-word-1 t0ken-t0ken sc://localhost:15002/;token=abc-def-ghi;user_id=airflow"
+    )
+    assert shown == f"http://mlflow:5000 {MASK} {MASK} sc://localhost:15002/;token={MASK};user_id=airflow"
