@@ -44,9 +44,8 @@ def add_commands(groups: Any) -> None:
 
 
 def _log(arguments: argparse.Namespace) -> int:
-    found = revisions(
-        _hook(arguments).client, _hook(arguments).run_url, arguments.path, experiment=arguments.experiment, limit=arguments.limit
-    )
+    hook, chosen = _hook(arguments), {"experiment": arguments.experiment, "limit": arguments.limit}
+    found = hook.ask(lambda client: revisions(client, hook.run_url, arguments.path, **chosen))
     for revision in found:
         print(json.dumps(revision._asdict()) if arguments.json else line_of(revision))
     if not found:
@@ -64,7 +63,7 @@ def line_of(revision: Revision) -> str:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    cells = json.loads(executed(_hook(arguments).client, arguments.run_id))["cells"]
+    cells = json.loads(_hook(arguments).ask(lambda client: executed(client, arguments.run_id)))["cells"]
     for number, cell in enumerate(cells, 1):
         state = cell["metadata"].get("airflow_ml", {}).get("state", "")
         print(f"[{number}] {state}\n{cell['source']}")
@@ -89,8 +88,8 @@ def _diff(arguments: argparse.Namespace) -> int:
         from nbdime.prettyprint import PrettyPrintConfig, pretty_print_notebook_diff  # type: ignore[import-untyped]
     except ImportError as error:
         raise ConfigurationError(f'nbdime cannot be loaded ({error}): pip install "airflow-ml-provider[notebooks]"') from error
-    client = _hook(arguments).client
-    texts = [executed(client, run) for run in (arguments.before, arguments.after)]
+    runs = (arguments.before, arguments.after)
+    texts = _hook(arguments).ask(lambda client: [executed(client, run) for run in runs])
     first, second = (nbformat.reads(text, as_version=4) for text in texts)  # type: ignore[no-untyped-call]
     for document in (first, second):
         _forget_times(document, outputs=arguments.outputs)
@@ -112,7 +111,8 @@ def _forget_times(document: dict[str, object], *, outputs: bool) -> None:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    print(write_sources(sources(_hook(arguments).client, arguments.run_id), arguments.folder))
+    shipped = _hook(arguments).ask(lambda client: sources(client, arguments.run_id))
+    print(write_sources(shipped, arguments.folder))
     return 0
 
 
