@@ -82,7 +82,7 @@ class Recorder:
         """Copy to the log all but what may be the beginning of a secret whose rest is still to come."""
         with self._lock:
             pending = self._pending + text
-            whole = len(pending) - self.redactor.held(pending)
+            whole = self.redactor.whole(pending)
             self._pending = pending[whole:]
             self._copy(pending[:whole])
 
@@ -123,7 +123,7 @@ class Recorder:
         if room < self._text_left:
             note = f"… the page shows the first {OUTPUTS_OF_NOTEBOOK:,} characters of a notebook's outputs"
         head = text[: max(room, 0)]
-        return f"{head[: len(head) - self.redactor.held(head)]}\n{note}: all of it is in the task's log\n"
+        return f"{head[: self.redactor.whole(head)]}\n{note}: all of it is in the task's log\n"
 
     def _add(self, output: Output, size: int) -> bool:
         """Add an output, or one note when there is no room for it."""

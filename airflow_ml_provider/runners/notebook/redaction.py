@@ -83,8 +83,15 @@ class Redactor:
             return any(map(self.found_in, value))
         return self._pattern.fullmatch(str(value)) is not None
 
-    def held(self, text: str) -> int:
-        """Return how many of the last characters may be the beginning of a secret that goes on in the next text."""
+    def whole(self, text: str) -> int:
+        """Return how many of the first characters can be masked now: the rest may be a part of a secret that goes on in a later text."""
+        end = len(text) - self._held(text)
+        if end < len(text):  # forms overlap: never cut one in two
+            end = next((match.start() for match in self._pattern.finditer(text) if match.start() < end < match.end()), end)
+        return end
+
+    def _held(self, text: str) -> int:
+        """How many of the last characters may be the beginning of a form."""
         tail = text[text.rfind("\n") + 1 :][-(self._longest - 1) :] if self._longest > 1 else ""
         for at in range(len(tail)):
             rest = tail[at:]
@@ -97,8 +104,7 @@ class Redactor:
         """Return at most the first ``limit`` characters, masked. The cut leaves no part of a secret."""
         if len(text) <= limit:
             return self(text)
-        head = text[:limit]
-        return self(head[: len(head) - self.held(head)])
+        return self(text[: self.whole(text[:limit])])
 
 
 def secret_parts(secret: str) -> Iterator[str]:

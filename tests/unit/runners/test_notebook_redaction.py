@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 import json
+import random
 import shlex
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
@@ -173,3 +175,20 @@ def test_secrets_of_the_environment_are_masked(monkeypatch: pytest.MonkeyPatch) 
         "http://mlflow:5000 pass-word-1 t0ken-t0ken sc://localhost:15002/;token=abc-def-ghi;user_id=airflow"
     )
     assert shown == f"http://mlflow:5000 {MASK} {MASK} sc://localhost:15002/;token={MASK};user_id=airflow"
+
+
+def test_secrets_that_overlap_in_pieces_of_any_size() -> None:
+    chance = random.Random(7)
+    for _ in range(800):
+        secrets = ["".join(chance.choices("ab", k=chance.randint(5, 8))) for _ in range(3)]
+        text = "".join(chance.choice([*"aabbc\n", *secrets]) for _ in range(chance.randint(0, 30)))
+        redactor, log = Redactor(secrets), io.StringIO()
+        cuts = sorted(chance.choices(range(len(text) + 1), k=5))
+        pieces = [text[at:to] for at, to in itertools.pairwise([0, *cuts, len(text)])]
+        assert "".join(redactor.all(pieces)) == redactor(text)
+        recorder = Recorder(redactor, log)
+        for piece in pieces:
+            recorder.text("stdout", piece)
+        recorder.finish()
+        assert not [secret for secret in secrets if secret in log.getvalue()], (secrets, pieces)
+        assert all(redactor(text).startswith(redactor.shortened(text, limit)) for limit in range(len(text)))
