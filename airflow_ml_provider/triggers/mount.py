@@ -19,25 +19,40 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class FolderPoller(Poller):
-    """Lists one folder for everybody who waits for files in it."""
+    """Lists one folder for everybody who waits for files in it.
+
+    The whole folder, each time: names of blobs do not follow the time at which they come, so a listing that begins after the last name would
+    miss some, and Blob Storage has none.
+
+    :param took: seconds of the last look.
+    """
 
     folder: str
+    took: float = field(default=0.0, init=False)
     _filesystem: Any = field(default=None, init=False)
 
-    def statuses(self, ids: Collection[str]) -> Mapping[str, list[File]]:
-        from airflow_ml_provider.filesystems.matching import matches
+    def statuses(self, ids: Collection[str]) -> Mapping[str, Any]:
         from airflow_ml_provider.filesystems.mount import MountFileSystem
 
         if self._filesystem is None:
             self._filesystem = MountFileSystem()
+        began = time.monotonic()
         try:
-            return matches(self._filesystem, self.folder, ids)
+            return self._look(ids)
         except AccessDenied:  # the connection may have new credentials by now
             self._filesystem.reopen()
-            return matches(self._filesystem, self.folder, ids)
+            return self._look(ids)
         except Unavailable:
             self._filesystem.reopen()
             raise
+        finally:
+            self.took = time.monotonic() - began
+
+    def _look(self, ids: Collection[str]) -> Mapping[str, Any]:
+        """The files that match each of the patterns."""
+        from airflow_ml_provider.filesystems.matching import matches
+
+        return matches(self._filesystem, self.folder, ids)
 
 
 class MountFileTrigger(BaseTrigger):

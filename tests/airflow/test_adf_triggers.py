@@ -15,7 +15,10 @@ import pytest
 
 from airflow_ml_provider.adf.dag import adf_dags
 from airflow_ml_provider.adf.events import CREATED, DELETED
+from airflow_ml_provider.filesystems.matching import File, matches
+from airflow_ml_provider.filesystems.mount import MountFileSystem
 from airflow_ml_provider.triggers.blobs import BlobWatcher
+from airflow_ml_provider.triggers.seen import to_keep
 from tests.airflow.conftest import Run, _register
 from tests.airflow.test_adf_control import put
 from tests.airflow.test_adf_semantics import good
@@ -294,18 +297,27 @@ class Store(dict[str, Any]):
 def test_a_watcher_tells_of_what_came_while_there_was_none(lake: Path) -> None:
     store = Store()
 
-    def watch(meanwhile: Callable[[], Any]) -> list[str]:
+    def watch(meanwhile: Callable[[], Any], count: int = 1) -> list[str]:
         watcher = BlobWatcher("tr", "mount://lake/raw/in/", poll_interval=0.05)
         watcher.asset_state_store = store
-        return [one["fileName"] for one in asyncio.run(told(watcher, meanwhile, 1))]
+        return [one["fileName"] for one in asyncio.run(told(watcher, meanwhile, count))]
 
     (lake / "in" / "old").write_text("old")
-    os.utime(lake / "in" / "old", (1.0, 1.0))
     assert watch(lambda: (lake / "in" / "first").write_text("1")) == ["first"]
-    os.utime(lake / "in" / "first", (2.0, 2.0))
-    store["until"] = 2.0
-    (lake / "in" / "later").write_text("2")
-    assert watch(lambda: None) == ["later"]
+    kept = to_keep(files(lake), deletions=False)
+    assert store.keys() == kept.keys()
+    store |= kept  # the watcher was stopped before it kept what it has told of
+    second = (lake / "in" / "first").stat().st_mtime
+    (lake / "in" / "same second").write_text("2")
+    (lake / "in" / "late").write_text("3")
+    os.utime(lake / "in" / "same second", (second, second))
+    os.utime(lake / "in" / "late", (second - 100, second - 100))
+    assert sorted(watch(lambda: None, 2)) == ["late", "same second"]
+
+
+def files(lake: Path) -> list[File]:
+    """What the watchers' listing shows."""
+    return matches(MountFileSystem(), "lake/raw/in", ["mount://lake/raw/in/*"])["mount://lake/raw/in/*"]
 
 
 @pytest.mark.parametrize("created", [False, True])
@@ -338,8 +350,7 @@ def test_a_watcher_tells_of_what_was_deleted_while_there_was_none(lake: Path) ->
     for name, text in (("gone", "1"), ("kept", "2"), ("empty", "")):
         (lake / "in" / name).write_text(text)
     assert watch(lambda: (lake / "in" / "first").write_text("1")) == ["first"]
-    store["until"] = max(one.stat().st_mtime for one in (lake / "in").iterdir())
-    store["names"] = {f"mount://lake/raw/in/{one.name}": one.stat().st_size for one in (lake / "in").iterdir()}
+    store |= to_keep(files(lake), deletions=True)
     (lake / "in" / "gone").unlink()
     (lake / "in" / "empty").unlink()
     assert watch(lambda: None) == ["gone"]
