@@ -9,8 +9,9 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_ml_provider.core.polling import backoff
 from airflow_ml_provider.triggers.mount import FolderPoller
-from airflow_ml_provider.triggers.poller import in_thread, shared_poller
+from airflow_ml_provider.triggers.poller import shared_poller
 from airflow_ml_provider.triggers.seen import FILES, NAMES, SeenFiles, to_keep
+from airflow_ml_provider.triggers.threads import in_thread
 
 if TYPE_CHECKING:
     from airflow_ml_provider.filesystems.matching import Row

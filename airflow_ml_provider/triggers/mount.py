@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -27,6 +27,7 @@ class FolderPoller(Poller):
     :param took: seconds of the last look.
     """
 
+    patience: ClassVar[float] = 3600.0
     folder: str
     took: float = field(default=0.0, init=False)
     _filesystem: Any = field(default=None, init=False)
@@ -95,7 +96,7 @@ class MountFileTrigger(BaseTrigger):
         async with shared_poller(("folder", folder), lambda: FolderPoller(folder)) as poller:
             while (left := self._seconds_left()) > 0:
                 try:
-                    found = await poller.look(self.path, min(backoff(self.poll_interval, faults), left))
+                    found = await poller.look(self.path, min(backoff(self.poll_interval, faults), left), within=left)
                 except Exception as error:
                     if isinstance(error, ProviderError) and not isinstance(error, Unavailable):
                         raise

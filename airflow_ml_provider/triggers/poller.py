@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_ml_provider.core.backend import Backend
@@ -33,6 +34,8 @@ class Poller(ABC):
     Whoever is due first looks for everybody, so that the calls do not grow with the number of waiting triggers.
     """
 
+    patience: ClassVar[float] = PATIENCE
+    """Seconds until a look counts as unanswered."""
     users: int = field(default=0, init=False)
     _waiters: list[_Waiter] = field(default_factory=list, init=False)
     _looks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
@@ -47,7 +50,7 @@ class Poller(ABC):
         self._lane = self._lane or Lane(_LOOKS_AT_ONCE)
         return self._lane
 
-    async def look(self, id_: str, seconds: float, within: float = PATIENCE) -> Any:
+    async def look(self, id_: str, seconds: float, within: float = math.inf) -> Any:
         """The status of one id, from a look at all of them.
 
         :param seconds: the look begins after them at the latest.
@@ -56,7 +59,7 @@ class Poller(ABC):
         :raises ProviderError: what the look met.
         """
         loop = asyncio.get_running_loop()
-        waiter, end = _Waiter(id_, loop.create_future()), loop.time() + min(within, seconds + PATIENCE)
+        waiter, end = _Waiter(id_, loop.create_future()), loop.time() + min(within, seconds + self.patience)
         self._waiters.append(waiter)
         try:
             await asyncio.wait({waiter.answer}, timeout=seconds)
@@ -80,7 +83,7 @@ class Poller(ABC):
 
     async def _serve(self, waiters: list[_Waiter]) -> None:
         try:
-            statuses = await self.lane().run(self.statuses, sorted({waiter.id for waiter in waiters}))
+            statuses = await self.lane().run(self.statuses, sorted({waiter.id for waiter in waiters}), within=self.patience)
         except asyncio.CancelledError:
             for waiter in waiters:
                 waiter.answer.cancel()
