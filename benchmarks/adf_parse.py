@@ -11,9 +11,9 @@ from typing import Any
 
 from table import print_times
 
-from airflow_ml_provider.adf.dag import adf_dags
-from airflow_ml_provider.adf.document import load
-from airflow_ml_provider.adf.verdicts import judge
+from airflow_ml_provider.adf.airflow.dag_file import adf_dags
+from airflow_ml_provider.adf.export.loader import load
+from airflow_ml_provider.adf.support.verdicts import judge
 
 PIPELINES, ACTIVITIES, ROUNDS = 600, 12, 3
 

@@ -9,11 +9,11 @@ from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_ml_provider.adf.expressions import NO_RUN
-from airflow_ml_provider.adf.graph import Activity, Factory, Parameter, Pipeline
-from airflow_ml_provider.operators.adf.calls import Call, set_variable
-from airflow_ml_provider.operators.adf.place import Place
-from airflow_ml_provider.operators.adf.view import View
+from airflow_ml_provider.adf.airflow.activities.control import Call, set_variable
+from airflow_ml_provider.adf.airflow.run_view import View
+from airflow_ml_provider.adf.airflow.task_index import Place
+from airflow_ml_provider.adf.expressions.evaluator import NO_RUN
+from airflow_ml_provider.adf.model import Activity, Factory, Parameter, Pipeline
 
 
 class _TaskInstance(SimpleNamespace):

@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from airflow_ml_provider.adf.document import load
 from airflow_ml_provider.adf.errors import ExpressionError
-from airflow_ml_provider.adf.expressions import evaluate
+from airflow_ml_provider.adf.export.loader import load
+from airflow_ml_provider.adf.expressions.evaluator import evaluate
 from airflow_ml_provider.adf.report import as_json
 from scripts.adf_replay import through_operators
 

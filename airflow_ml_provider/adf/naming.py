@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from airflow_ml_provider.adf.graph import Key, Pipeline, Resource
+from airflow_ml_provider.adf.model import Key, Pipeline, Resource
 
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
 _KINDS = frozenset({"pipeline", "pipelines", "trigger", "triggers"})

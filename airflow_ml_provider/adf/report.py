@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline
+from airflow_ml_provider.adf.model import Activity, Factory, Pipeline
 from airflow_ml_provider.adf.naming import dag_ids
-from airflow_ml_provider.adf.schedules import starts
-from airflow_ml_provider.adf.services import needed, secrets
-from airflow_ml_provider.adf.verdicts import Outcome, Verdict, judge, reasons
+from airflow_ml_provider.adf.support.connections import needed, secrets
+from airflow_ml_provider.adf.support.verdicts import Outcome, Verdict, judge, reasons
+from airflow_ml_provider.adf.triggers.reader import starts
 
 
 def as_json(factory: Factory) -> dict[str, Any]:

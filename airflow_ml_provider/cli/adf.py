@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from airflow_ml_provider.adf import report
-from airflow_ml_provider.adf.document import load
 from airflow_ml_provider.adf.errors import DocumentError
+from airflow_ml_provider.adf.export.loader import load
 
 
 def add_commands(groups: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from airflow_ml_provider.timetables.adf import RecurrenceTimetable, WindowTimetable
+from airflow_ml_provider.adf.airflow.timetables import RecurrenceTimetable, WindowTimetable
 
 
 class TimetablesPlugin(AirflowPlugin):

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.clusters import cluster
-from airflow_ml_provider.adf.connections import connection_id
-from airflow_ml_provider.adf.copies import copy_way
-from airflow_ml_provider.adf.dag import adf_dags
-from airflow_ml_provider.adf.datasets import Way
-from airflow_ml_provider.adf.document import load
-from airflow_ml_provider.adf.graph import Activity, Factory, Reference, Resource
-from airflow_ml_provider.adf.services import needed
-from airflow_ml_provider.adf.verdicts import judge
+from airflow_ml_provider.adf.airflow.activities.lookup import hook_of
+from airflow_ml_provider.adf.airflow.dag_file import adf_dags
+from airflow_ml_provider.adf.export.loader import load
+from airflow_ml_provider.adf.model import Activity, Factory, Reference, Resource
+from airflow_ml_provider.adf.support.clusters import cluster
+from airflow_ml_provider.adf.support.connection_variants import connection_id
+from airflow_ml_provider.adf.support.connections import needed
+from airflow_ml_provider.adf.support.copies import copy_way
+from airflow_ml_provider.adf.support.datasets import Way
+from airflow_ml_provider.adf.support.verdicts import judge
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.operators.adf.tables import hook_of
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_activities import activity, copied, lake
 from tests.airflow.test_adf_control import check, expression

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from airflow.sdk.bases.operator import BaseOperator
 
-from airflow_ml_provider.adf import hosting
-from airflow_ml_provider.adf.dag import adf_dags, register
-from airflow_ml_provider.adf.hosting import Hosted
+from airflow_ml_provider.adf.airflow import hosted_activities
+from airflow_ml_provider.adf.airflow.dag_file import adf_dags, register
+from airflow_ml_provider.adf.airflow.hosted_activities import Hosted
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_semantics import after, bad, good, pipeline, when
 
@@ -190,7 +190,7 @@ def test_triggers_and_parameters_are_the_dags_own(tmp_path: Path) -> None:
 
 
 def test_an_operator_of_the_users_takes_an_activitys_place(pipeline: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(hosting.REGISTERED, "executedataflow", lambda hosted: None)
+    monkeypatch.setitem(hosted_activities.REGISTERED, "executedataflow", lambda hosted: None)
     made: list[str] = []
 
     class FlowOperator(BaseOperator):

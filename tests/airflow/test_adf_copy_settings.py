@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from airflow_ml_provider.adf.airflow.activities.lookup import _isolation
+from airflow_ml_provider.adf.airflow.data.fault_tolerance import copy_files
 from airflow_ml_provider.core.errors import AccessDenied, SpecError
 from airflow_ml_provider.filesystems.copying import Copier
 from airflow_ml_provider.filesystems.mount import MountFileSystem
-from airflow_ml_provider.operators.adf.skipping import copy_files
-from airflow_ml_provider.operators.adf.tables import _isolation
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_activities import activity, copied, dataset, lake
 from tests.airflow.test_adf_control import check

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.operators.adf.tables import hook_of
+from airflow_ml_provider.adf.airflow.activities.lookup import hook_of
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_activities import activity, copied, dataset, lake
 from tests.airflow.test_adf_control import check, expression

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
 
-from airflow_ml_provider.adf.graph import Parameter, Pipeline
-from airflow_ml_provider.adf.values import resolve
-from airflow_ml_provider.operators.adf.calls import arguments_of
-from airflow_ml_provider.operators.adf.tables import hook_of
+from airflow_ml_provider.adf.airflow.activities.control import arguments_of
+from airflow_ml_provider.adf.airflow.activities.lookup import hook_of
+from airflow_ml_provider.adf.expressions.properties import resolve
+from airflow_ml_provider.adf.model import Parameter, Pipeline
 from tests.airflow.conftest import Run, _register
 from tests.airflow.test_adf_activities import activity, dataset, lake
 from tests.airflow.test_adf_control import append, check, expression, put

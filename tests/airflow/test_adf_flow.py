@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.dag import policy_fields
-from airflow_ml_provider.adf.graph import Activity, Policy
+from airflow_ml_provider.adf.airflow.dag_file import policy_fields
+from airflow_ml_provider.adf.model import Activity, Policy
 from tests.airflow.conftest import Run, _register
 from tests.airflow.test_adf_control import VARIABLES, append, check, each, expression, put
 from tests.airflow.test_adf_semantics import after, bad, good, pipeline, when

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from airflow.sdk.execution_time.timeout import TimeoutPosix
 
-from airflow_ml_provider.operators.adf.limits import TimedOut, limit
+from airflow_ml_provider.adf.airflow.time_limits import TimedOut, limit
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from airflow_ml_provider.adf.airflow.operators import inner_spark
 from airflow_ml_provider.backends import memory
 from airflow_ml_provider.backends.local.backend import LocalBackend
 from airflow_ml_provider.core.state import ClusterState, JobState
-from airflow_ml_provider.operators.adf import inner
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_activities import copied, dataset, lake
 from tests.airflow.test_adf_control import VARIABLES, append, check, each, expression
@@ -73,7 +73,7 @@ def test_a_worker_that_died_in_a_loop_is_followed_by_one_that_finds_its_jobs(
     pipeline: Callable[..., Run], service: Any, program: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as dead:
-        dead.setattr(inner.Inner, "close", lambda self: None)  # a dead worker ends nothing
+        dead.setattr(inner_spark.Inner, "close", lambda self: None)  # a dead worker ends nothing
         done = pipeline("died", each("in turn", THREE, program, sequential=True))
     jobs(service)[-1].state = JobState.RUNNING
     done.run_again("in_turn", cleared=False)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.dag import adf_dags
-from airflow_ml_provider.adf.document import load
+from airflow_ml_provider.adf.airflow.dag_file import adf_dags
+from airflow_ml_provider.adf.export.loader import load
 from airflow_ml_provider.adf.report import as_json
 
 
@@ -75,7 +75,7 @@ def test_dags_are_found_without_names_in_the_dag_file(tmp_path: Path, airflow_db
     file.parent.mkdir()
     file.write_text(
         "import json\n"
-        "from airflow_ml_provider.adf.dag import adf_dags\n\n\n"
+        "from airflow_ml_provider.adf.airflow.dag_file import adf_dags\n\n\n"
         "def load():\n    return json.loads('[1]')\n\n\n"
         "made = adf_dags('../export')\n"
         "assert load() == [1] and sorted(made) == ['json', 'load']\n"

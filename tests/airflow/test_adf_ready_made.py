@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_ml_provider.adf.document import load
+from airflow_ml_provider.adf.export.loader import load
 from airflow_ml_provider.adf.report import as_json
 from airflow_ml_provider.backends.local.backend import LocalBackend
 from airflow_ml_provider.core.state import OwnedCluster

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.datasets import schema_columns
+from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed
+from airflow_ml_provider.adf.airflow.activities.lookup import hook_of
+from airflow_ml_provider.adf.airflow.data.column_types import Kind, kinds_of, sql_type
+from airflow_ml_provider.adf.airflow.data.dataset_places import Store
+from airflow_ml_provider.adf.airflow.data.row_columns import BATCH, aligned
+from airflow_ml_provider.adf.airflow.data.row_files import of_files, to_file
+from airflow_ml_provider.adf.airflow.data.sql_identifiers import field, parts_of, quoted
+from airflow_ml_provider.adf.airflow.data.table_writer import load
+from airflow_ml_provider.adf.support.datasets import schema_columns
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.operators.adf.calls import ActivityFailed
-from airflow_ml_provider.operators.adf.column_types import Kind, kinds_of, sql_type
-from airflow_ml_provider.operators.adf.identifiers import field, parts_of, quoted
-from airflow_ml_provider.operators.adf.loading import load
-from airflow_ml_provider.operators.adf.places import Store
-from airflow_ml_provider.operators.adf.row_columns import BATCH, aligned
-from airflow_ml_provider.operators.adf.rows import of_files, to_file
-from airflow_ml_provider.operators.adf.tables import hook_of
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_activities import activity, copied, dataset, lake
 from tests.airflow.test_adf_control import check

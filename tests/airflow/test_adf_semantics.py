@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.dag import adf_dags
+from airflow_ml_provider.adf.airflow.dag_file import adf_dags
 from tests.airflow.conftest import Run
 
 STATE = {"Succeeded": "success", "Failed": "failed", "Skipped": "skipped"}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
+from airflow_ml_provider.adf.airflow.data.dataset_places import Store
+from airflow_ml_provider.adf.airflow.data.excel import rows_of_sheet
 from airflow_ml_provider.core.errors import SpecError
-from airflow_ml_provider.operators.adf.places import Store
-from airflow_ml_provider.operators.adf.sheets import rows_of_sheet
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_activities import activity, copied, dataset, lake, pipeline
 from tests.airflow.test_adf_control import check

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
-from airflow_ml_provider.operators.adf.clusters import AdfClusterOperator, AdfSharedJobOperator
+from airflow_ml_provider.adf.airflow.operators.clusters import AdfClusterOperator, AdfSharedJobOperator
 from tests.airflow.conftest import Run
 from tests.airflow.test_adf_activities import copied, dataset, lake
 from tests.airflow.test_adf_control import check, each, expression

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.dag import adf_dags
-from airflow_ml_provider.adf.events import CREATED, DELETED
+from airflow_ml_provider.adf.airflow.dag_file import adf_dags
+from airflow_ml_provider.adf.triggers.events import CREATED, DELETED
 from airflow_ml_provider.filesystems.matching import File, matches
 from airflow_ml_provider.filesystems.mount import MountFileSystem
 from airflow_ml_provider.triggers.blobs import BlobWatcher

@@ -12,10 +12,10 @@ from pathlib import PurePath
 import atheris
 
 with atheris.instrument_imports(include=["airflow_ml_provider.adf"]):
-    from airflow_ml_provider.adf.document import Gathered
     from airflow_ml_provider.adf.errors import DocumentError, ExpressionError
-    from airflow_ml_provider.adf.expressions import evaluate
-    from airflow_ml_provider.adf.lenient import read_json
+    from airflow_ml_provider.adf.export.lenient_json import read_json
+    from airflow_ml_provider.adf.export.loader import Gathered
+    from airflow_ml_provider.adf.expressions.evaluator import evaluate
     from airflow_ml_provider.adf.report import as_json, connections_as_json
 
 STATE = {

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_ml_provider.adf.errors import DocumentError, ExpressionError
-from airflow_ml_provider.adf.expressions import evaluate
-from airflow_ml_provider.adf.lenient import read_json
+from airflow_ml_provider.adf.export.lenient_json import read_json
+from airflow_ml_provider.adf.expressions.evaluator import evaluate
 from tests.unit.adf.test_expressions import STATE, TEXTS
 from tests.unit.adf.test_fuzz_documents import documents, judge_all
 

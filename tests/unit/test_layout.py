@@ -19,7 +19,7 @@ HEAVY = ("boto3", "botocore", "mlflow", "pandas", "psutil", "pyspark")
 # What a notebook's runner uses where the driver has it: a run to keep the notebook with, and kernels.
 MAY_BE_MISSING = {"jupyter_client", "mlflow", "nbclient", "nbformat"}
 AT_PARSING = (
-    "adf.dag",
+    "adf.airflow.dag_file",
     "cluster",
     "operators.spark_cluster",
     "operators.spark_job",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_ml_provider.adf.dag import adf_dags
+from airflow_ml_provider.adf import adf_dags
 
 # Airflow looks for DAGs in the files that say "dag" and "airflow".
 adf_dags("blobs", watch_interval=1, is_paused_upon_creation=True)

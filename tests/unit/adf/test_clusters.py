@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf import programs
-from airflow_ml_provider.adf.clusters import Wanted, cluster
-from airflow_ml_provider.adf.graph import Activity, Factory, Reference, Resource
-from airflow_ml_provider.adf.programs import Source
+from airflow_ml_provider.adf.model import Activity, Factory, Reference, Resource
+from airflow_ml_provider.adf.support import spark_programs
+from airflow_ml_provider.adf.support.clusters import Wanted, cluster
+from airflow_ml_provider.adf.support.spark_programs import Source
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec
 
@@ -116,11 +116,11 @@ def test_libraries_are_installed_or_refused(tmp_path: Path) -> None:
         {"whl": "dbfs:/etl.whl"},
         {"maven": maven},
     ]
-    found = programs.job("DatabricksSparkPython", {"pythonFile": "dbfs:/main.py", "libraries": libraries}, Source(tmp_path))
+    found = spark_programs.job("DatabricksSparkPython", {"pythonFile": "dbfs:/main.py", "libraries": libraries}, Source(tmp_path))
     spec = JobSpec(name="a", program=found.program, libraries=found.libraries)
     assert [one.kind for one in spec.libraries] == ["pypi", "jar", "wheel", "maven"]
     with pytest.raises(SpecError, match=r"got 'egg': takes pypi, jar, whl, maven"):
-        programs.check_libraries({"libraries": [{"egg": "dbfs:/old.egg"}]})
+        spark_programs.check_libraries({"libraries": [{"egg": "dbfs:/old.egg"}]})
 
 
 def test_a_program_is_found_by_its_whole_path(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_program_is_found_by_its_whole_path(tmp_path: Path) -> None:
         (tmp_path / name).touch()
 
     def path_of(notebook: str) -> str:
-        found = programs.job("DatabricksNotebook", {"notebookPath": notebook}, Source(tmp_path)).program["path"]
+        found = spark_programs.job("DatabricksNotebook", {"notebookPath": notebook}, Source(tmp_path)).program["path"]
         return Path(found).relative_to(tmp_path).as_posix()
 
     assert [path_of(one) for one in ("/clean", "/etl/clean", "/Prod/other", "/Prod/twice.py", "/Prod/in r")] == [
@@ -154,17 +154,17 @@ def test_jobs_of_synapse_and_hdinsight(tmp_path: Path) -> None:
     job = {"file": "abfss://c@a.dfs.core.windows.net/jobs/etl.jar", "className": "a.B", "args": ["1"]}
     definition = Resource("sparkJobDefinition", "job", "", {"jobProperties": job}, HERE)
     source = Source(tmp_path, lambda kind, name: definition if kind == "sparkJobDefinition" and name == "job" else None)
-    made = programs.job("SparkJob", {"sparkJob": {"referenceName": "job"}, "args": ["2"]}, source).program
+    made = spark_programs.job("SparkJob", {"sparkJob": {"referenceName": "job"}, "args": ["2"]}, source).program
     assert made == {"kind": "spark_jar", "jar": str(tmp_path / "jobs" / "etl.jar"), "main_class": "a.B", "args": ["2"]}
     with pytest.raises(SpecError, match="takes a Spark job definition of the export"):
-        programs.job("SparkJob", {"sparkJob": {"referenceName": "none"}}, source)
+        spark_programs.job("SparkJob", {"sparkJob": {"referenceName": "none"}}, source)
     given = {
         "rootPath": "adf\\jobs",
         "entryFilePath": "count.py",
         "arguments": [1],
         "sparkConfig": {"spark.a": "b", "runid": "1"},
     }
-    found = programs.job("HDInsightSpark", given, source)
+    found = spark_programs.job("HDInsightSpark", given, source)
     assert (found.program["path"], found.spark_conf) == (str(tmp_path / "adf" / "jobs" / "count.py"), {"spark.a": "b"})
 
 
@@ -175,5 +175,5 @@ def test_a_notebook_that_the_export_holds(tmp_path: Path) -> None:
         "notebook": {"referenceName": "clean", "type": "NotebookReference"},
         "parameters": {"n": {"value": 3, "type": "int"}},
     }
-    made = programs.job("SynapseNotebook", properties, Source(tmp_path, lambda kind, name: notebook)).program
+    made = spark_programs.job("SynapseNotebook", properties, Source(tmp_path, lambda kind, name: notebook)).program
     assert (made["parameters"], '"print(1)"' in made["source"]) == ({"n": 3}, True)

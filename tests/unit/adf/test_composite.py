@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_ml_provider.adf.clr.composite import composite, number_as
+from airflow_ml_provider.adf.expressions.dotnet.composite import composite, number_as
 
 FORMS: dict[tuple[float, str], str] = {
     (1234, "D"): "1234",

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_ml_provider.adf.document import load
 from airflow_ml_provider.adf.errors import DocumentError
-from airflow_ml_provider.adf.graph import Condition, Edge
-from airflow_ml_provider.adf.lenient import read_json
-from airflow_ml_provider.adf.reading import read_pipeline
+from airflow_ml_provider.adf.export.lenient_json import read_json
+from airflow_ml_provider.adf.export.loader import load
+from airflow_ml_provider.adf.export.pipeline_reader import read_pipeline
+from airflow_ml_provider.adf.model import Condition, Edge
 from airflow_ml_provider.adf.report import as_json, as_text, render
-from airflow_ml_provider.adf.verdicts import RUNS, judge
+from airflow_ml_provider.adf.support.verdicts import RUNS, judge
 from airflow_ml_provider.cli import main
 
 WAIT = {"name": "wait", "type": "Wait", "typeProperties": {"waitTimeInSeconds": 1}}

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_ml_provider.adf.errors import EvaluationError, ExpressionError, ExpressionSyntaxError
-from airflow_ml_provider.adf.expressions import evaluate
-from airflow_ml_provider.adf.functions import FUNCTIONS
-from airflow_ml_provider.adf.values import resolve
+from airflow_ml_provider.adf.expressions.evaluator import evaluate
+from airflow_ml_provider.adf.expressions.functions import FUNCTIONS
+from airflow_ml_provider.adf.expressions.properties import resolve
 
 STATE: dict[str, Any] = {
     "parameters": {"n": 1, "s": "txt", "list": [1, 2, 3], "bag": {"k": "v", "none": None}, "none": None},

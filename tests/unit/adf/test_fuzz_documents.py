@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_ml_provider.adf.document import Gathered
+from airflow_ml_provider.adf.export.loader import Gathered
 from airflow_ml_provider.adf.report import as_json, as_text, connections_as_json, render
-from airflow_ml_provider.adf.verdicts import RUNS
+from airflow_ml_provider.adf.support.verdicts import RUNS
 
 WORDS = (
     *("name", "type", "properties", "activities", "typeProperties", "dependsOn", "activity", "dependencyConditions", "policy"),

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_ml_provider.adf import references, semantics
-from airflow_ml_provider.adf.document import Gathered, load
-from airflow_ml_provider.adf.graph import Activity, Condition, Edge, JobTask, RunIf
-from airflow_ml_provider.adf.jobs import with_jobs
-from airflow_ml_provider.adf.programs import Source, job
+from airflow_ml_provider.adf.export.loader import Gathered, load
+from airflow_ml_provider.adf.expressions import databricks_references
+from airflow_ml_provider.adf.model import Activity, Condition, Edge, JobTask, RunIf
 from airflow_ml_provider.adf.report import as_json, render
+from airflow_ml_provider.adf.rules import dependencies
+from airflow_ml_provider.adf.support.databricks_jobs import with_jobs
+from airflow_ml_provider.adf.support.spark_programs import Source, job
 from airflow_ml_provider.core.errors import SpecError
 
 NEW = {
@@ -254,12 +255,14 @@ def test_programs_of_tasks(tmp_path: Path) -> None:
 def test_references() -> None:
     known = {("job", "parameters", "a b"): "1", ("job", "id"): "7"}
     tree = {"x": ["{{job.parameters.`a b`}}-{{ job.id }}", "{{secrets/a/b}}", "{{my.value}", 5]}
-    assert references.filled(tree, lambda parts: known.get(tuple(parts))) == {"x": ["1-7", "{{secrets/a/b}}", "{{my.value}", 5]}
+    assert databricks_references.filled(tree, lambda parts: known.get(tuple(parts))) == {
+        "x": ["1-7", "{{secrets/a/b}}", "{{my.value}", 5]
+    }
     with pytest.raises(SpecError, match="has no value"):
-        references.filled("{{job.naem}}", lambda parts: None)
+        databricks_references.filled("{{job.naem}}", lambda parts: None)
     at = "2024-05-07T08:09:10+02:00"
     forms = ("iso_date", "iso_datetime", "timestamp_ms", "hour", "iso_weekday", "is_weekday", "era")
-    found = [references.time_of(at, form) for form in forms]
+    found = [databricks_references.time_of(at, form) for form in forms]
     assert found == ["2024-05-07", "2024-05-07T06:09:10", "1715062150000", "6", "2", "true", None]
 
 
@@ -294,11 +297,11 @@ def test_run_if(run_if: RunIf) -> None:
     for root, other in itertools.product("SF", repeat=2):
         statuses = {"root": _ended(root), "other": _ended(other)}
         for one in tasks[2:]:
-            reached = semantics.is_reached(one, tasks, statuses)
+            reached = dependencies.is_reached(one, tasks, statuses)
             statuses[one.name] = Condition.SUCCEEDED if reached else Condition.SKIPPED
         assert (statuses["last"] is Condition.SUCCEEDED) == RUNS[run_if][root + other], root + other
         upstream_failed = run_if in (RunIf.ALL_SUCCESS, RunIf.NONE_FAILED) and other == "F"
-        assert semantics.verdict(tasks, statuses) is (Condition.FAILED if upstream_failed else Condition.SUCCEEDED)
+        assert dependencies.verdict(tasks, statuses) is (Condition.FAILED if upstream_failed else Condition.SUCCEEDED)
 
 
 def _ended(letter: str) -> Condition:
@@ -310,8 +313,8 @@ def test_a_task_all_of_whose_dependencies_are_excluded_is_excluded() -> None:
     root = Activity("root", "notebook_task", task=JobTask("j", "root", RunIf.ALL_SUCCESS, {}, ""))
     last = Activity("last", "notebook_task", (Edge("rescue"),), task=JobTask("j", "last", RunIf.ALL_DONE, {}, ""))
     statuses = {"root": Condition.SUCCEEDED, "rescue": Condition.SKIPPED}
-    assert not semantics.is_reached(last, (root, rescue, last), statuses)
-    assert semantics.verdict((root, rescue, last), {**statuses, "last": Condition.SKIPPED}) is Condition.SUCCEEDED
+    assert not dependencies.is_reached(last, (root, rescue, last), statuses)
+    assert dependencies.verdict((root, rescue, last), {**statuses, "last": Condition.SKIPPED}) is Condition.SUCCEEDED
 
 
 def test_a_definition_is_found_by_its_id_else_by_its_name(tmp_path: Path) -> None:

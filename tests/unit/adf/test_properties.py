@@ -10,8 +10,7 @@ import pytest
 from azure.mgmt.datafactory import models
 from azure.mgmt.datafactory.models import _models as _internal
 
-from airflow_ml_provider.adf.graph import Activity, Factory, Pipeline, Reference, Resource
-from airflow_ml_provider.adf.properties import (
+from airflow_ml_provider.adf.known_properties import (
     ACTIVITIES,
     FORMAT_READ,
     FORMAT_WRITE,
@@ -23,8 +22,9 @@ from airflow_ml_provider.adf.properties import (
     Known,
     refused_properties,
 )
-from airflow_ml_provider.adf.schedules import starts
-from airflow_ml_provider.adf.verdicts import RUNS, judge
+from airflow_ml_provider.adf.model import Activity, Factory, Pipeline, Reference, Resource
+from airflow_ml_provider.adf.support.verdicts import RUNS, judge
+from airflow_ml_provider.adf.triggers.reader import starts
 from tests.unit.adf.test_sdk_names import activities, below, fields
 
 BEYOND_THE_SDK = {"CustomEventsTrigger": {"advancedFilters"}}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_ml_provider.adf.recurrence import Recurrence
-from airflow_ml_provider.adf.windows import Span, Wait, Windows
+from airflow_ml_provider.adf.triggers.recurrence import Recurrence
+from airflow_ml_provider.adf.triggers.windows import Span, Wait, Windows
 
 ZONES = [ZoneInfo(name) for name in ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Asuncion")]
 TICK = timedelta(microseconds=1)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.events import CREATED, DELETED, Blobs, Events
-from airflow_ml_provider.adf.graph import Factory, Pipeline, Resource
-from airflow_ml_provider.adf.recurrence import Recurrence
-from airflow_ml_provider.adf.schedules import Start, start, starts
-from airflow_ml_provider.adf.services import storage_of
-from airflow_ml_provider.adf.windows import Wait, Windows
+from airflow_ml_provider.adf.model import Factory, Pipeline, Resource
+from airflow_ml_provider.adf.support.connections import storage_of
+from airflow_ml_provider.adf.triggers.events import CREATED, DELETED, Blobs, Events
+from airflow_ml_provider.adf.triggers.reader import Start, start, starts
+from airflow_ml_provider.adf.triggers.recurrence import Recurrence
+from airflow_ml_provider.adf.triggers.windows import Wait, Windows
 from airflow_ml_provider.core.errors import SpecError
 
 STARTS = {"pipelines": [{"pipelineReference": {"referenceName": "Load"}, "parameters": {"day": "@trigger().scheduledTime"}}]}

@@ -15,21 +15,21 @@ import pytest
 from azure.mgmt.datafactory import models
 
 import airflow_ml_provider
-from airflow_ml_provider.adf.graph import Condition, Factory
-from airflow_ml_provider.adf.reading import read_pipeline
-from airflow_ml_provider.adf.verdicts import RUNS, judge
+from airflow_ml_provider.adf.export.pipeline_reader import read_pipeline
+from airflow_ml_provider.adf.model import Condition, Factory
+from airflow_ml_provider.adf.support.verdicts import RUNS, judge
 
 PACKAGE = Path(airflow_ml_provider.__file__).parent
 READERS = {"pick": 1, "_pop": 1, "call": 0, "required": 0, "_numbers": 2, "found": 0}
 """Functions that read a property, and the place of its name among their arguments."""
 MODULES: dict[str, tuple[str, ...]] = {
-    "adf/reading.py": ("PipelineResource", "Activity"),
-    "adf/schedules.py": ("Trigger",),
-    "operators/adf/tables.py": ("LookupActivity", "ScriptActivity", "SqlServerStoredProcedureActivity"),
-    "operators/adf/web.py": ("WebActivity", "WebHookActivity", "AzureFunctionActivity", "LinkedService"),
-    "operators/adf/loop.py": ("IfConditionActivity", "SwitchActivity", "ForEachActivity", "UntilActivity"),
-    "operators/adf/metadata.py": ("GetMetadataActivity", "ValidationActivity", "DatasetResource"),
-    "operators/adf/calls.py": (
+    "adf/export/pipeline_reader.py": ("PipelineResource", "Activity"),
+    "adf/triggers/reader.py": ("Trigger",),
+    "adf/airflow/activities/lookup.py": ("LookupActivity", "ScriptActivity", "SqlServerStoredProcedureActivity"),
+    "adf/airflow/activities/web.py": ("WebActivity", "WebHookActivity", "AzureFunctionActivity", "LinkedService"),
+    "adf/airflow/operators/inner_activities.py": ("IfConditionActivity", "SwitchActivity", "ForEachActivity", "UntilActivity"),
+    "adf/airflow/activities/get_metadata.py": ("GetMetadataActivity", "ValidationActivity", "DatasetResource"),
+    "adf/airflow/activities/control.py": (
         *(
             "WaitActivity",
             "FailActivity",
@@ -42,8 +42,8 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 """What is read in a module, where it is known; other modules may read any name of the SDK."""
 ELSEWHERE = {
-    "adf/arm.py": "templates of Azure's resource manager",
-    "adf/document.py": "files and templates",
+    "adf/export/arm_template.py": "templates of Azure's resource manager",
+    "adf/export/loader.py": "files and templates",
 }
 OUTSIDE = {
     "a Spark pool of Synapse": {"autoScale", "enabled", "maxNodeCount", "minNodeCount", "nodeCount"},
@@ -110,7 +110,7 @@ def names_read(path: Path) -> Iterator[str]:
             yield str(node.args[place].value)
 
 
-FILES = [path for path in sorted([*PACKAGE.glob("adf/*.py"), *PACKAGE.glob("operators/adf/*.py")]) if any(names_read(path))]
+FILES = [path for path in sorted(PACKAGE.glob("adf/**/*.py")) if any(names_read(path))]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.document import load
-from airflow_ml_provider.adf.graph import Activity, Branch, Factory, Pipeline, Policy, Reference, Resource
-from airflow_ml_provider.adf.verdicts import reasons
+from airflow_ml_provider.adf.export.loader import load
+from airflow_ml_provider.adf.model import Activity, Branch, Factory, Pipeline, Policy, Reference, Resource
+from airflow_ml_provider.adf.support.verdicts import reasons
 
 EXPORT = Path(__file__).parents[3] / "include" / "adf"
 SOURCE = PurePath("x.json")

@@ -1,0 +1,1 @@
+"""Pipelines as DAGs: the only part of the importer that knows Airflow."""

@@ -1,0 +1,1 @@
+"""What each activity does, one file an activity type."""

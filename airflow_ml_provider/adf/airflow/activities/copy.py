@@ -1,0 +1,175 @@
+"""Activities on files: Copy, Delete, GetMetadata and Validation, on the mounts of the linked services."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
+from airflow_ml_provider.adf.airflow.activities.lookup import hook_of, rows_of
+from airflow_ml_provider.adf.airflow.data.dataset_places import Store, dataset_of, dataset_place
+from airflow_ml_provider.adf.airflow.data.fault_tolerance import copy_files
+from airflow_ml_provider.adf.airflow.data.file_selection import SCHEME, Selection, select, store_settings
+from airflow_ml_provider.adf.airflow.data.http_file import download
+from airflow_ml_provider.adf.airflow.data.rest_source import rows_of_rest
+from airflow_ml_provider.adf.airflow.data.row_columns import Row
+from airflow_ml_provider.adf.airflow.data.row_files import of_files, shaped, to_file
+from airflow_ml_provider.adf.airflow.data.session_log import log_copy, log_delete
+from airflow_ml_provider.adf.airflow.data.table_writer import load
+from airflow_ml_provider.adf.airflow.data.zip_files import is_packed, unpack
+from airflow_ml_provider.adf.durations import seconds_of
+from airflow_ml_provider.adf.fields import pick
+from airflow_ml_provider.adf.support.column_mappings import columns
+from airflow_ml_provider.adf.support.datasets import BINARY, REST, Way, by_rows, way
+from airflow_ml_provider.adf.support.file_formats import suffix
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.filesystems.copying import Copier
+from airflow_ml_provider.filesystems.mount import MountFileSystem
+
+_LONGEST = 7 * 24 * 3600.0
+_HIERARCHIES = ("", "preservehierarchy", "flattenhierarchy")
+
+
+def ends_of(call: Call) -> tuple[Store, Store, Way]:
+    """The source and the sink of a Copy, and the way from one to the other."""
+    activity = call.activity
+    if not activity.inputs or not activity.outputs:
+        raise SpecError(f"activity {activity.name!r}: inputs, outputs: takes a dataset each")
+    one, other = activity.inputs[0], activity.outputs[0]
+    found = way(activity, dataset_of(call, one), dataset_of(call, other))
+    return dataset_place(call, one), dataset_place(call, other), found
+
+
+def copy(call: Call) -> Any:
+    """Files as they are, or rows between files and tables. What Spark converts has tasks of its own, but in a loop that is one task:
+    there, rows are converted one by one.
+    """
+    source, sink, found = ends_of(call)
+    if found is Way.BYTES:
+        return _files(call, source, sink)
+    if found is Way.DOWNLOAD:
+        return download(call, source, sink)
+    if found is Way.ROWS or by_rows(source.kind, sink.kind):
+        return _rows(call, source, sink)
+    from airflow_ml_provider.adf.airflow.operators.inner_spark import convert
+
+    return convert(call)
+
+
+def _files(call: Call, source: Store, sink: Store) -> dict[str, Any]:
+    settings = store_settings(source, call("source", {}))
+    chosen = select(source, settings)
+    if not chosen.files:
+        raise ActivityFailed(f"activity {call.activity.name!r}: there is no file {source.path}", "2200")
+    if source.kind == BINARY and is_packed(source, sink):
+        return unpack(call, chosen, sink)
+    copier = Copier(MountFileSystem(), True, True, 8)
+    done, skipped = copy_files(copier, _targets(call, chosen, sink), call("skipErrorFile", {}))
+    if pick(settings, "deleteFilesAfterCompletion"):
+        for file in chosen.files:
+            if file not in skipped:
+                copier.filesystem.rm(file)
+    size = sum(one.size for one in done)
+    output = {"filesRead": len(done), "filesWritten": len(done), "dataRead": size, "dataWritten": size}
+    written = log_copy(call, [file for file in chosen.files if file not in skipped], skipped)
+    return {**output, **({"filesSkipped": len(skipped)} if skipped else {}), **({"logFilePath": written} if written else {})}
+
+
+def copy_behavior(sink: Mapping[str, Any]) -> str:
+    """``copyBehavior`` in lower case: of ``storeSettings``, or in older exports of the sink itself."""
+    return str(pick(pick(sink, "storeSettings") or {}, "copyBehavior") or pick(sink, "copyBehavior") or "").casefold()
+
+
+def _targets(call: Call, chosen: Selection, sink: Store) -> dict[str, str]:
+    """The copy's path for each file: the sink's file, or below the sink's folder as the files lie below theirs."""
+    behavior = copy_behavior(call("sink", {}))
+    if behavior not in _HIERARCHIES:
+        fix = "takes PreserveHierarchy or FlattenHierarchy for files that are copied as they are"
+        raise SpecError(f"activity {call.activity.name!r}: copyBehavior: got {behavior!r}: {fix}")
+    target = sink.path.removeprefix(SCHEME)
+    if sink.file_name and len(chosen.files) == 1:
+        return {chosen.files[0]: target}
+    if sink.file_name:
+        raise SpecError(f"dataset {sink.name!r}: fileName: got {len(chosen.files)} files for one: leave it out")
+    flat = behavior == "flattenhierarchy"
+    return {one: f"{target}/{one.rpartition('/')[2] if flat else one[len(chosen.base) :].lstrip('/')}" for one in chosen.files}
+
+
+def _rows(call: Call, source: Store, sink: Store) -> dict[str, Any]:
+    asked, sent = call("source", {}), call("sink", {})
+    mapped, more = columns(call("translator"), collected=source.kind == REST), more_columns(asked)
+    nested = source.kind in ("json", REST)
+    rows = shaped(_read(call, source, asked), mapped, more, nested=nested)
+    known = [*[one.sink for one in mapped], *more] if mapped else source.columns if nested else ()
+    if sink.is_file:
+        settings = pick(sent, "formatSettings") or {}
+        name = "" if sink.file_name else f"/{call.activity.name}{suffix(sink.kind, settings)}"
+        count = to_file(sink, sink.path.removeprefix(SCHEME) + name, rows, settings, known)
+    else:
+        count = load(hook_of(sink.conn_id), sink, rows, sent, known)
+    return {"rowsRead": count, "rowsCopied": count}
+
+
+def _read(call: Call, source: Store, asked: Mapping[str, Any]) -> Any:
+    if source.kind == REST:
+        return rows_of_rest(call, source, asked)
+    if not source.is_file:
+        return rows_of(call, source, asked)
+    chosen = select(source, store_settings(source, asked))
+    if not chosen.files:
+        raise ActivityFailed(f"activity {call.activity.name!r}: there is no file {source.path}", "2200")
+    return of_files(source, chosen.files, pick(asked, "formatSettings") or {})
+
+
+def more_columns(asked: Mapping[str, Any]) -> Row:
+    """``additionalColumns`` with one value each; :class:`SpecError` for those that are computed."""
+    found = {str(pick(one, "name")): pick(one, "value") for one in pick(asked, "additionalColumns") or ()}
+    if computed := [value for value in found.values() if str(value).startswith("$$")]:
+        raise SpecError(f"source.additionalColumns: got {computed[0]!r}: takes a value")
+    return found
+
+
+def delete(call: Call) -> Any:
+    """Delete a file, or what its settings choose in a folder; a folder with all that is in it goes itself."""
+    place = dataset_place(call, pick(call.activity.type_properties, "dataset"))
+    settings = call("storeSettings", {})
+    chosen, filesystem = select(place, settings, recursive=bool(call("recursive", False))), MountFileSystem()
+    for one in chosen.files:
+        filesystem.rm(one)
+    _forget_empty(place, settings, filesystem)
+    written = log_delete(call, chosen.files)
+    return {"filesDeleted": len(chosen.files), **({"logPath": written} if written else {})}
+
+
+def _forget_empty(place: Store, settings: Mapping[str, Any], filesystem: MountFileSystem) -> None:
+    """Remove a folder of a file system that is empty now; object storage has none."""
+    path = place.path.removeprefix(SCHEME)
+    wild = pick(settings, "wildcardFileName") or pick(settings, "wildcardFolderPath")
+    filesystem.invalidate_cache()
+    if "/" in path and not wild and filesystem.isdir(path) and not filesystem.find(path):
+        filesystem.rm(path, recursive=True)
+
+
+def validation(call: Call) -> Any:
+    """Wait until a file is there, and large enough; or a folder is, with or without files."""
+    place = dataset_place(call, pick(call.activity.type_properties, "dataset"))
+    deadline = time.monotonic() + (seconds_of(call("timeout")) or _LONGEST)
+    while not _is_valid(call, _object(place)):
+        if time.monotonic() > deadline:
+            raise ActivityFailed(f"activity {call.activity.name!r}: {place.path} did not come in time", "2013")
+        time.sleep(min(float(call("sleep", 10)), max(0.0, deadline - time.monotonic()) + 0.1))
+    return {"exists": True}
+
+
+def _is_valid(call: Call, path: Any) -> bool:
+    if path.is_dir():
+        wanted = call("childItems")
+        return wanted is None or any(path.iterdir()) is bool(wanted)
+    return bool(path.is_file() and path.stat().st_size >= int(call("minimumSize", 0)))
+
+
+def _object(place: Store) -> Any:
+    from airflow.sdk import ObjectStoragePath
+
+    return ObjectStoragePath(place.path)

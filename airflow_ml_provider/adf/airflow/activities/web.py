@@ -1,0 +1,149 @@
+"""Activities that speak HTTP."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+from urllib.parse import urljoin
+
+from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
+from airflow_ml_provider.adf.airflow.data.dataset_places import service_of
+from airflow_ml_provider.adf.airflow.data.http_requests import ask, ask_connection, password_of
+from airflow_ml_provider.adf.durations import seconds_of
+from airflow_ml_provider.adf.fields import pick
+from airflow_ml_provider.core.errors import ConfigurationError, SpecError
+
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+_BODIES = ("POST", "PUT", "PATCH", "DELETE")
+_LARGEST = 4 * 1024 * 1024
+_MINUTE = 60.0
+_ACCEPTED = 202
+_IDENTITIES = {"msi": "", "systemassignedmanagedidentity": "", "userassignedmanagedidentity": "credential"}
+
+
+def web(call: Call) -> Any:
+    """One request; the output is the answer's JSON object, or its text as ``Response``.
+
+    An answer 202 with a location is asked again there until it is another one, unless ``turnOffAsync`` says not to.
+    """
+    answer = send(call, call("body"))
+    url, waits = str(call.required("url")), not call("turnOffAsync", False)
+    deadline = time.monotonic() + (seconds_of(call.activity.policy.timeout) or 12 * 3600)
+    while waits and answer.status_code == _ACCEPTED and answer.headers.get("Location") and time.monotonic() < deadline:
+        time.sleep(_pause(answer))
+        url = urljoin(url, answer.headers["Location"])
+        answer = ask("GET", url, headers=_login(call), timeout=_timeout(call), verify=_verify(call))
+    return _output(str(call("method", "GET")).upper(), answer)
+
+
+def azure_function(call: Call) -> Any:
+    """A request to the function app of the linked service's connection: its host, and its password as the function's key."""
+    conn_id = service_of(call)
+    key = password_of(conn_id)
+    content, headers = _content(call, call("body"))
+    if key:
+        headers["x-functions-key"] = key
+    method, path = _method(call), f"/api/{str(call.required('functionName')).lstrip('/')}"
+    answer = ask_connection(method, conn_id, path, headers=headers, body=content, timeout=_timeout(call))
+    return _output(method, answer)
+
+
+def send(call: Call, body: Any) -> Any:
+    """The activity's request with a body, and its answer."""
+    content, headers = _content(call, body)
+    timeout, verify = _timeout(call), _verify(call)
+    return ask(
+        _method(call),
+        str(call.required("url")),
+        headers={**headers, **_login(call)},
+        body=content,
+        timeout=timeout,
+        verify=verify,
+    )
+
+
+def _content(call: Call, body: Any) -> tuple[Any, dict[str, str]]:
+    """The body as it is sent, and the headers."""
+    headers = {str(name): str(value) for name, value in call("headers", {}).items()}
+    if _method(call) not in _BODIES or body is None:
+        return None, headers
+    if isinstance(body, str):
+        return body, headers
+    known = any(name.casefold() == "content-type" for name in headers)
+    return json.dumps(body), headers if known else {"Content-Type": "application/json", **headers}
+
+
+def _method(call: Call) -> str:
+    found = str(call("method", "POST" if call.activity.type.casefold() == "webhook" else "GET")).upper()
+    if found not in METHODS:
+        raise SpecError(f"activity {call.activity.name!r}: method: got {found!r}: takes {', '.join(METHODS)}")
+    return found
+
+
+def _timeout(call: Call) -> float:
+    return seconds_of(call("httpRequestTimeout")) or _MINUTE
+
+
+def _verify(call: Call) -> bool:
+    return not call("disableCertValidation", False)
+
+
+def _pause(answer: Any) -> float:
+    told = str(answer.headers.get("Retry-After") or "")
+    return min(float(told), _MINUTE) if told.isdecimal() else 2.0
+
+
+def _output(method: str, answer: Any) -> dict[str, Any]:
+    if not answer.ok:
+        raise ActivityFailed(f"{method} was answered {answer.status_code}: {answer.text[:500]}", str(answer.status_code))
+    if len(answer.content) > _LARGEST:
+        raise ActivityFailed(f"the answer has {len(answer.content)} bytes: takes {_LARGEST} at most", "2001")
+    headers = {"ADFWebActivityResponseHeaders": dict(answer.headers)}
+    try:
+        found = answer.json()
+    except ValueError:
+        return {"Response": answer.text, **headers}
+    return {**found, **headers} if isinstance(found, dict) else {"Response": found, **headers}
+
+
+def _login(call: Call) -> dict[str, str]:
+    """The header that signs in: by a name and a password, or by a token of Microsoft's sign-in."""
+    found = call("authentication")
+    if not found:
+        return {}
+    kind = str(pick(found, "type") or "")
+    if kind.casefold() == "basic":
+        pair = f"{pick(found, 'username') or ''}:{pick(found, 'password') or ''}"
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    if kind.casefold() in _IDENTITIES or kind.casefold() == "serviceprincipal":
+        return {"Authorization": f"Bearer {_token(call, found, kind.casefold())}"}
+    takes = "takes Basic, MSI, UserAssignedManagedIdentity or ServicePrincipal"
+    raise ConfigurationError(f"activity {call.activity.name!r}: authentication: got {kind!r}: {takes}")
+
+
+def _token(call: Call, found: Any, kind: str) -> str:
+    """A token for a resource: as the worker itself, or as the principal that the activity names."""
+    try:
+        from azure.identity import ClientSecretCredential, DefaultAzureCredential
+    except ImportError as error:
+        raise ConfigurationError(
+            f'signing in needs azure-identity ({error}): pip install "airflow-ml-provider[azure]"'
+        ) from error
+    from azure.core.exceptions import ClientAuthenticationError
+
+    resource = str(pick(found, "resource") or "")
+    if not resource:
+        raise SpecError(f"activity {call.activity.name!r}: authentication.resource: is required")
+    if kind == "serviceprincipal":
+        tenant, principal, key = (str(pick(found, name) or "") for name in ("userTenant", "username", "password"))
+        credential: Any = ClientSecretCredential(tenant, principal, key)
+    else:
+        credential = DefaultAzureCredential()
+    try:
+        return str(credential.get_token(f"{resource.rstrip('/')}/.default").token)
+    except ClientAuthenticationError as error:
+        raise ConfigurationError(f"activity {call.activity.name!r}: authentication: {kind}: {error.message}") from error
+    finally:
+        credential.close()

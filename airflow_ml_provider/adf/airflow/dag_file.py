@@ -1,0 +1,374 @@
+"""Data Factory pipelines as DAGs: ``adf_dags("../include/adf")`` in a DAG file."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, TaskGroup, task_group
+
+from airflow_ml_provider.adf.airflow.dag_params import params_of
+from airflow_ml_provider.adf.airflow.fallback_connections import StandIns, stand_in
+from airflow_ml_provider.adf.airflow.hosted_activities import REGISTERED, Hosted, TaskFactory, register
+from airflow_ml_provider.adf.airflow.operators.activity import (
+    AdfActivityOperator,
+    AdfEndOperator,
+    AdfEnterOperator,
+    AdfFinishOperator,
+    AdfPipelineEndOperator,
+    AdfPrepareOperator,
+)
+from airflow_ml_provider.adf.airflow.operators.begin import begin_task, upstream
+from airflow_ml_provider.adf.airflow.operators.clusters import AdfClusterOperator, AdfEndOfJobOperator
+from airflow_ml_provider.adf.airflow.operators.rerun import again_dag
+from airflow_ml_provider.adf.airflow.schedule import schedule_fields
+from airflow_ml_provider.adf.airflow.spark_tasks import Overrides, conversion_tasks, in_a_loop, spark_tasks
+from airflow_ml_provider.adf.airflow.task_index import Place, Spot, Within
+from airflow_ml_provider.adf.durations import seconds_of
+from airflow_ml_provider.adf.export.loader import json_files, load
+from airflow_ml_provider.adf.fields import pick
+from airflow_ml_provider.adf.model import HALF_A_DAY, LOOPS, WITHOUT_POLICY, Activity, Factory, Key, Pipeline
+from airflow_ml_provider.adf.naming import dag_ids, free_id, slug
+from airflow_ml_provider.adf.support import databricks_jobs, spark_programs
+from airflow_ml_provider.adf.support.copies import conversion_refusal
+from airflow_ml_provider.adf.support.verdicts import refusal
+from airflow_ml_provider.adf.triggers.events import Blobs, Events
+from airflow_ml_provider.adf.triggers.reader import starts
+from airflow_ml_provider.adf.triggers.windows import Windows
+from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.spec import MountOrId
+
+__all__ = ["adf_dags", "pipeline_dag", "register"]
+
+log = logging.getLogger(__name__)
+_BATCH = 20
+_PARALLEL_AT_MOST = 50
+_END = "pipeline_end"
+_CONTAINERS = frozenset(("ifcondition", "switch")) | LOOPS
+_WRITERS = ("setvariable", "appendvariable")
+
+
+def adf_dags(
+    path: str | os.PathLike[str],
+    *,
+    prefix: str = "",
+    programs_path: str | os.PathLike[str] | None = None,
+    clusters: Overrides | None = None,
+    mounts: Sequence[MountOrId] = (),
+    stand_ins: StandIns | None = None,
+    watch_interval: float = 30.0,
+    **dag_fields: Any,
+) -> dict[str, DAG]:
+    """A DAG for each pipeline of an export, by its id. Airflow finds them without a variable of the DAG file, as it finds each DAG of a
+    ``with`` block. A pipeline whose activities wait for each other makes none.
+
+    :param path: a Git-mode folder, a pipeline's file or an ARM template; relative to the calling file.
+    :param prefix: of the DAGs' ids.
+    :param programs_path: the folder of the notebooks and programs that the activities name; by default ``path`` itself.
+    :param clusters: fields of a :class:`~airflow_ml_provider.core.spec.ClusterSpec` by the name of a linked service, a Spark pool or a job's cluster,
+        in the place of what the export says of its cluster.
+    :param mounts: what every Spark activity's cluster has mounted, as a Databricks workspace has its mounts.
+    :param stand_ins: by a connection's id, the mount, or the URI or JSON of a connection, that it is until Airflow has a connection of this id.
+    :param watch_interval: seconds between looks for blobs that start a pipeline.
+    :param dag_fields: of every DAG, before those that come from the export.
+    """
+    here = Path(inspect.stack()[1].frame.f_globals.get("__file__", ".")).parent
+    folder = Path(here, path).resolve()
+    factory = _loaded(*_content(folder))
+    files = Path(here, programs_path).resolve() if programs_path else folder
+    ids = dag_ids(factory.pipelines, prefix)
+    places = {"files": files, "clusters": clusters or {}, "mounts": mounts}
+    given = {"ids": ids, "prefix": prefix, "watch_interval": watch_interval, **places, **dag_fields}
+    if stand_ins:
+        given["default_args"] = {"pre_execute": stand_in(stand_ins), **dag_fields.get("default_args", {})}
+    dags = {ids[one.key]: pipeline_dag(one, factory, **given) for one in factory.pipelines if not _refused(one)}
+    return dags | _again(factory, ids, dags)
+
+
+def _again(factory: Factory, ids: Mapping[Key, str], dags: Mapping[str, DAG]) -> dict[str, DAG]:
+    """The DAGs that have windows handled again, of pipelines whose triggers ask for it."""
+    found: dict[str, DAG] = {}
+    for pipeline in factory.pipelines:
+        windows = next((one.timing for one in starts(factory, pipeline)[0] if isinstance(one.timing, Windows)), None)
+        if windows and windows.retries and ids[pipeline.key] in dags:
+            made = again_dag(_again_id(ids[pipeline.key], ids), windows)
+            found[made.dag_id] = made
+    return found
+
+
+def _again_id(dag_id: str, ids: Mapping[Key, str]) -> str:
+    return free_id(f"{dag_id}__again", {one.casefold() for one in ids.values()})
+
+
+def _refused(pipeline: Pipeline) -> bool:
+    why = refusal(pipeline)
+    if why:
+        log.warning("Pipeline %r of %s makes no DAG: %s", pipeline.name, pipeline.source, why)
+    return bool(why)
+
+
+def _content(path: Path) -> tuple[Path, str]:
+    """The path, and what tells whether anything below it has changed."""
+    found = hashlib.sha256()
+    for file in json_files(path) if path.exists() else ():
+        data = file.read_bytes() if os.access(file, os.R_OK) else b""
+        found.update(f"{file}\0{len(data)}\0".encode())
+        found.update(data)
+    return path, found.hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _loaded(path: Path, _content: str) -> Factory:
+    return load(path)
+
+
+def pipeline_dag(
+    pipeline: Pipeline,
+    factory: Factory,
+    ids: Mapping[Key, str] | None = None,
+    files: Path = Path(),
+    clusters: Overrides | None = None,
+    mounts: Sequence[MountOrId] = (),
+    prefix: str = "",
+    watch_interval: float = 30.0,
+    **dag_fields: Any,
+) -> DAG:
+    """The DAG of one pipeline.
+
+    Every activity is a task of its name, or a group. The DAG's only leaf ends as the pipeline ends by Data Factory's rules, and so
+    does the run: failures that the pipeline handles leave it successful.
+
+    :param ids: of the DAGs of the pipelines that this one may start, by the pipelines' keys.
+    :param files: the folder of the programs that its activities name.
+    :param prefix: of the names of the assets that its triggers' events update.
+    :param watch_interval: seconds between looks for blobs that start it.
+    """
+    found, refusals = starts(factory, pipeline)
+    by = tuple(one for one in found if one.active) or tuple(found)
+    refusals += [f"trigger {one.trigger!r} is stopped" for one in found if not one.active]
+    assets = {f"{prefix}{one.label}": one for one in by if isinstance(one.timing, Blobs | Events)}
+    ids = dict(ids or dag_ids([pipeline]))
+    limit = {"max_active_runs": pipeline.concurrency} if pipeline.concurrency else {}
+    fields: dict[str, Any] = {
+        "catchup": False,
+        "description": pipeline.description or None,
+        "tags": ["adf", *pipeline.annotations],
+        "doc_md": _told(pipeline, refusals),
+        **schedule_fields(by, factory, prefix, watch_interval),
+        **limit,
+        **dag_fields,
+        "params": {**params_of(pipeline.parameters, scheduled=bool(by)), **dag_fields.get("params", {})},
+    }
+    with DAG(dag_id=ids[pipeline.key], **fields) as dag:
+        again = _again_id(dag.dag_id, ids) if any(isinstance(one.timing, Windows) and one.timing.retries for one in by) else ""
+        place = Place(factory, pipeline, files, ids, clusters or {}, mounts, by, again)
+        _Tasks(place).all(begin_task(assets, upstream(by, place)))
+    return dag
+
+
+def _told(pipeline: Pipeline, refusals: Iterable[str]) -> str:
+    """What a person should know, for the DAG's page."""
+    told = [*map(str, pipeline.problems), *refusals]
+    lines = [f"Pipeline `{pipeline.name}` of `{pipeline.source}`.", *(f"- {one}" for one in told)]
+    return "\n".join(lines)
+
+
+class _Tasks:
+    """Makes the tasks of one pipeline in the DAG that is being defined."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.around: tuple[Within, ...] = ()
+        self.loop: str | None = None
+        self.batch: int | None = None
+        self.taken: dict[str, set[str]] = {}
+        self.ending: set[str] = set()
+
+    def all(self, begin: Any) -> None:
+        """Everything between the task ``begin``, which may be none, and the pipeline's end."""
+        if begin is not None:
+            self.taken[""] = {begin.task_id}
+            self.place.begin = self._spot(begin)
+        ends = self._side_by_side(self.place.pipeline.activities, begin)
+        last = AdfPipelineEndOperator(task_id=_END, place=self.place)
+        for end in ends or ([begin] if begin is not None else []):
+            end >> last
+
+    def _side_by_side(self, activities: Sequence[Activity], enter: Any) -> list[Any]:
+        """The tasks of activities that stand beside each other; returns their last ones."""
+        pieces = {activity.name: self._piece(activity) for activity in activities}
+        for activity in activities:
+            before = [pieces[edge.activity][1] for edge in activity.depends_on if edge.activity in pieces]
+            for task in before or ([enter] if enter is not None else []):
+                task >> pieces[activity.name][0]
+        return [end for _, end in pieces.values()]
+
+    def _piece(self, activity: Activity) -> tuple[Any, Any]:
+        """The first and the last task of an activity."""
+        kind = activity.type.casefold()
+        if kind == "until" or (kind in LOOPS and not self._maps(activity)):
+            return self._one_task(activity)
+        if kind in _CONTAINERS:
+            return self._container(activity)
+        if kind in REGISTERED:
+            return self._hosted(activity, REGISTERED[kind])
+        if kind in ("databricksjob", databricks_jobs.RUN_JOB):
+            return self._job(activity)
+        if kind in spark_programs.SPARK:
+            return self._spark(activity)
+        place = self.place
+        if make := conversion_tasks(activity, place):
+            return self._hosted(activity, make, converts=True)
+        return self._one_task(activity, conversion_refusal(activity, place.pipeline, place.factory) or None)
+
+    def _maps(self, activity: Activity) -> bool:
+        """Whether a ForEach becomes a mapped group: Airflow maps neither one after the other nor inside a mapped group."""
+        inside = [one for branch in activity.branches for one in branch.activities]
+        return self.loop is None and bool(inside) and pick(activity.type_properties, "isSequential") is not True
+
+    def _id(self, activity: Activity, group: str = "") -> str:
+        name = activity.task.key if activity.task else activity.name
+        return self._free_id(name if name.casefold() != _END else f"{name}_", group)
+
+    def _free_id(self, name: str, group: str) -> str:
+        return free_id(slug(name), self.taken.setdefault(group, set()))
+
+    def _one_task(self, activity: Activity, refusal: str | None = None) -> tuple[Any, Any]:
+        fields = {**self._common(activity), **policy_fields(activity)}
+        for one in activity.within():
+            if wanted := in_a_loop(one, self.place):
+                self.place.wanted[one.name] = wanted
+        task = AdfActivityOperator(task_id=self._id(activity, self._group()), refusal=refusal, **fields)
+        self.place.ends[activity.name] = self._spot(task)
+        if activity.type.casefold() in _WRITERS or any(one.type.casefold() in _WRITERS for one in activity.within()):
+            self.place.writers.append(self._spot(task))
+        return task, task
+
+    def _container(self, activity: Activity) -> tuple[Any, Any]:
+        with TaskGroup(self._id(activity, self._group()), tooltip=activity.description) as group:
+            enter = AdfEnterOperator(task_id="enter", **self._common(activity))
+            self.place.enters[activity.name] = self._spot(enter)
+            ends = self._mapped(activity, enter) if activity.type.casefold() in LOOPS else self._branches(activity, enter)
+            end = AdfEndOperator(task_id="end", **self._common(activity))
+            self.place.ends[activity.name] = self._spot(end)
+            for task in ends or [enter]:
+                task >> end
+            if activity.job:
+                self._end_of_clusters(group)
+        return enter, end
+
+    def _job(self, activity: Activity) -> tuple[Any, Any]:
+        """The tasks of a Databricks job, and the end of the clusters that they share."""
+        if activity.job is None:
+            return self._one_task(activity, databricks_jobs.refusal(activity, self.place.factory, self.place.pipeline.source))
+        self.place.jobs[activity.name] = activity.branches[0].activities
+        return self._container(activity)
+
+    def _end_of_clusters(self, group: TaskGroup) -> None:
+        """A teardown for each cluster that tasks of a job share in a run. Its makers are no setups: Airflow would fail what follows one
+        that is skipped.
+        """
+        makers: dict[str, list[AdfClusterOperator]] = {}
+        for task in group.iter_tasks():
+            if isinstance(task, AdfClusterOperator) and task.of_run and task.task_id not in self.ending:
+                self.ending.add(task.task_id)
+                makers.setdefault(task.share, []).append(task)
+        for share, found in makers.items():
+            end = AdfEndOfJobOperator(task_id=self._free_id(f"end_of_{share}", str(group.group_id)), maker=found[0])
+            for task in [one for maker in found for one in (maker, *maker.downstream_list)]:
+                task >> end
+            end.as_teardown()
+
+    def _branches(self, activity: Activity, enter: Any) -> list[Any]:
+        before, ends = self.around, []
+        for branch in activity.branches:
+            self.around = (*before, Within(activity.name, branch.label))
+            ends += self._side_by_side(branch.activities, enter)
+        self.around = before
+        return ends
+
+    def _mapped(self, activity: Activity, enter: Any) -> list[Any]:
+        ends: list[Any] = []
+
+        @task_group(group_id="each")
+        def each(item: Any) -> None:
+            ends.extend(self._branches(activity, enter))
+
+        count = pick(activity.type_properties, "batchCount")
+        self.loop, self.batch = activity.name, min(count, _PARALLEL_AT_MOST) if isinstance(count, int) and count > 0 else _BATCH
+        each.expand(item=enter.output)
+        self.loop = self.batch = None
+        return ends
+
+    def _spark(self, activity: Activity) -> tuple[Any, Any]:
+        """A cluster and the program on it; what the export asks for that has no meaning here is refused when it is reached."""
+        place = self.place
+        try:
+            make = spark_tasks(activity, place)
+        except SpecError as error:
+            return self._one_task(activity, str(error))
+        return self._hosted(activity, make)
+
+    def _hosted(self, activity: Activity, make: TaskFactory, *, converts: bool = False) -> tuple[Any, Any]:
+        group = TaskGroup(self._id(activity, self._group()), tooltip=activity.description)
+        with group:
+            prepare = AdfPrepareOperator(task_id="prepare", converts=converts, **self._common(activity))
+            hosted = Hosted(activity, self.place.factory, prepare.output, {**policy_fields(activity), **self._batch})
+            result = make(hosted)
+            inside = [task for task in group.iter_tasks() if task is not prepare]
+            for task in inside:
+                if prepare.task_id not in task.upstream_task_ids and not task.upstream_task_ids:
+                    prepare >> task
+            judged = [prepare.task_id, *(task.task_id for task in inside if not task.is_teardown)]
+            output = getattr(result, "task_id", None)
+            finish = AdfFinishOperator(task_id="finish", inside=judged, result=output, **self._common(activity))
+            self.place.ends[activity.name] = self._spot(finish)
+            if result is not None:
+                self.place.results[activity.name] = self._spot(result)
+            for task in inside:
+                if not task.is_teardown and not task.is_setup:
+                    task >> finish
+        return prepare, finish
+
+    def _group(self) -> str:
+        """The group that is being defined, for ids that are free in it."""
+        from airflow.sdk.definitions._internal.contextmanager import TaskGroupContext
+
+        group = TaskGroupContext.get_current(None)
+        return str(group.group_id) if group else ""
+
+    def _common(self, activity: Activity) -> dict[str, Any]:
+        shown = (
+            {"task_display_name": activity.task.key if activity.task else activity.name}
+            if activity.type.casefold() not in _CONTAINERS and not activity.job
+            else {}
+        )
+        return {"activity": activity, "place": self.place, "around": self.around, "loop": self.loop, **self._batch, **shown}
+
+    @property
+    def _batch(self) -> dict[str, Any]:
+        return {"max_active_tis_per_dagrun": self.batch} if self.batch else {}
+
+    def _spot(self, task: Any) -> Spot:
+        return Spot(task.task_id, self.loop is not None)
+
+
+def policy_fields(activity: Activity) -> dict[str, Any]:
+    """A policy as fields of an operator; what is an expression there is left at Data Factory's default. Activities of control have none, and are never tried again."""
+    if activity.type.casefold() in WITHOUT_POLICY:
+        return {"retries": 0}
+    policy = activity.policy
+    timeout, delay = seconds_of(policy.timeout), seconds_of(policy.retry_interval)
+    retries = policy.retry if isinstance(policy.retry, int) else int(policy.retry) if str(policy.retry).isdecimal() else 0
+    return {
+        "retries": retries,
+        "retry_delay": timedelta(seconds=delay if delay is not None else 30),
+        "execution_timeout": timedelta(seconds=timeout or HALF_A_DAY),
+    }

@@ -1,0 +1,1 @@
+"""Rows, files and tables that activities read and write."""

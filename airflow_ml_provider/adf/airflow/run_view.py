@@ -1,0 +1,216 @@
+"""One task's view of its pipeline's run: what ended how, with which output, and what expressions mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from functools import cached_property
+from itertools import count
+from typing import Any
+
+from airflow_ml_provider.adf.airflow.run_ids import guid, pipeline_run_id
+from airflow_ml_provider.adf.airflow.run_origin import CALLED_BY, started_by
+from airflow_ml_provider.adf.airflow.run_state import EVENTS, RECORD, condition_of, fold, opened, record, stamp
+from airflow_ml_provider.adf.airflow.secure_values import SEALED, seal
+from airflow_ml_provider.adf.airflow.task_index import Place, Spot
+from airflow_ml_provider.adf.expressions.properties import resolve
+from airflow_ml_provider.adf.model import Activity, Condition
+from airflow_ml_provider.adf.triggers.reader import Start
+
+RETURN_VALUE = "pipelineReturnValue"
+_MENTION = re.compile(r"activity\(\s*'((?:[^']|'')*)'", re.IGNORECASE)
+_NOTHING: Any = object()
+
+
+class View:
+    """What an activity sees.
+
+    :param loop: the mapped ForEach around the task, by name.
+
+    ``item``, ``local``, ``jobs`` and ``values`` are of what runs inside this task: the loop's item, records by activity, runs of
+    Databricks jobs by activity, task values by activity, the numbers of the rounds of the loops around, the attempt at the
+    activity and how many it has, and ``inner``, which runs Spark.
+    """
+
+    def __init__(self, context: Mapping[str, Any], place: Place, loop: str | None = None) -> None:
+        self.context, self.place, self.loop = context, place, loop
+        self.ti = context["ti"]
+        self.item: Any = _NOTHING
+        self.local: dict[str, dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.serial = count()
+        self.dataset: dict[str, Any] = {}
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.values: dict[str, dict[str, Any]] = {}
+        self.rounds: tuple[int, ...] = ()
+        self.attempt = (0, 1)
+        self.inner: Any = None
+        self._records: dict[str, dict[str, Any]] = {}
+
+    @property
+    def me(self) -> str:
+        return f"{self.ti.task_id}[{self._map_index}]"
+
+    @property
+    def _map_index(self) -> int:
+        return -1 if self.ti.map_index is None else self.ti.map_index
+
+    def statuses(self, names: list[str]) -> dict[str, Condition]:
+        """How activities beside this one ended."""
+        here = {name: Condition(self.local[name]["status"]) for name in names if name in self.local}
+        spots = {name: self.place.ends[name] for name in names if name not in here}
+        states = self.states([spot.task_id for spot in spots.values()]) if spots else {}
+        return here | {name: condition_of(states.get(self.state_key(spot))) for name, spot in spots.items()}
+
+    def begun(self) -> Condition:
+        """How the task before all others ended; Succeeded where there is none."""
+        begin = self.place.begin
+        return condition_of(self.states([begin.task_id]).get(begin.task_id)) if begin else Condition.SUCCEEDED
+
+    def states(self, task_ids: list[str]) -> dict[str, Any]:
+        """Airflow's states by task id; of a mapped task, by ``task_id_index``."""
+        ti = self.ti
+        found: dict[str, Any] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=task_ids).get(ti.run_id, {})
+        return found
+
+    def state_key(self, spot: Spot) -> str:
+        return f"{spot.task_id}_{self._map_index}" if spot.mapped else spot.task_id
+
+    def pull(self, spot: Spot, key: str) -> Any:
+        return self.ti.xcom_pull(task_ids=spot.task_id, key=key, map_indexes=self._map_index if spot.mapped else -1)
+
+    def record(self, name: str) -> dict[str, Any]:
+        """``{"status", "output", "error"}`` of an activity that has ended; empty for one that has not."""
+        if name in self.local:
+            return opened(self.local[name])
+        if name not in self._records:
+            found = opened(self.pull(self.place.ends[name], RECORD)) if name in self.place.ends else {}
+            if not found and name in self.place.ends:
+                found = self._without_record(name)
+            self._records[name] = found
+        return self._records[name]
+
+    def _without_record(self, name: str) -> dict[str, Any]:
+        """Of an activity that was skipped, or whose worker died before it could tell."""
+        states = self.states([self.place.ends[name].task_id])
+        state = states.get(self.state_key(self.place.ends[name]))
+        if state is None:
+            return {}
+        status = condition_of(state)
+        error = {"message": f"task {state}", "errorCode": "", "failureType": "SystemError"} if status is Condition.FAILED else {}
+        return record(status, error=error)
+
+    def current_item(self) -> Any:
+        """What ``item()`` is; None outside a loop."""
+        if self.item is not _NOTHING or self.loop is None:
+            return None if self.item is _NOTHING else self.item
+        return self.pull(self.place.enters[self.loop], "return_value")[self._map_index]["item"]
+
+    def variables(self) -> dict[str, Any]:
+        return fold(self._all_events(), {name: one.default for name, one in self.place.pipeline.variables.items()})
+
+    def change(self, name: str, change: Mapping[str, Any], *, secure: bool = False) -> None:
+        """Set a variable or append to it; ``change`` has ``value`` or ``append``."""
+        told = {SEALED: seal(change)} if secure else change
+        self.events.append({"at": stamp(self._all_events()), "by": self.me, "name": name, **told})
+        self.ti.xcom_push(key=EVENTS, value=self.events)
+
+    def _all_events(self) -> list[dict[str, Any]]:
+        ids = [spot.task_id for spot in self.place.writers]
+        pulled = self.ti.xcom_pull(task_ids=ids, key=EVENTS) if ids else ()
+        others = [event for events in pulled for event in events or () if event["by"] != self.me]
+        return [*others, *self.events]
+
+    def resolve(self, value: Any) -> Any:
+        """The value of a property: its expressions evaluated, wherever they stand in it."""
+        return resolve(value, self.state, _secret)
+
+    def resolve_in(self, value: Any, parameters: Mapping[str, Any]) -> Any:
+        """The value of a dataset's property, where ``dataset()`` has these parameters."""
+        before, self.dataset = self.dataset, dict(parameters)
+        try:
+            return self.resolve(value)
+        finally:
+            self.dataset = before
+
+    def state(self, text: str) -> dict[str, Any]:
+        """What an expression may ask for, in the evaluator's form; only what the text mentions is fetched."""
+        names = {found.replace("''", "'").casefold() for found in _MENTION.findall(text)}
+        known = {*self.place.ends, *self.local}
+        return {
+            "parameters": self.parameters(),
+            "globalParameters": dict(self.place.factory.global_parameters),
+            "variables": self.variables() if "variables" in text.casefold() else {},
+            "item": self.current_item() if "item" in text.casefold() else None,
+            "activities": {name: found for name in known if name.casefold() in names and (found := self.record(name))},
+            "pipeline": self.system(),
+            "dataset": self.dataset,
+            "trigger": self.trigger(),
+        }
+
+    def parameters(self) -> dict[str, Any]:
+        given = dict(self.context.get("params") or {})
+        start, _ = self._started
+        if start:
+            given |= resolve(dict(start.parameters), {"trigger": self.trigger(), "pipeline": self.system()})
+        return {name: given.get(name, one.default) for name, one in self.place.pipeline.parameters.items()}
+
+    @property
+    def start(self) -> Start | None:
+        """The trigger that started the run."""
+        return self._started[0]
+
+    @cached_property
+    def _started(self) -> tuple[Start | None, Any]:
+        return started_by(self.context, self.place)
+
+    def trigger(self) -> dict[str, Any]:
+        """What ``trigger()`` is: the time, the window of a run that has one, and the event that started it."""
+        run, (_, body) = self.context["dag_run"], self._started
+        at = _written(run.run_after)
+        ends = {"windowStartTime": run.data_interval_start, "windowEndTime": run.data_interval_end}
+        outputs = {name: _written(time) for name, time in ends.items() if time}
+        return {"startTime": at, "scheduledTime": at, "outputs": {**outputs, **({"body": body} if body is not None else {})}}
+
+    @property
+    def run_id(self) -> str:
+        """``pipeline().RunId``."""
+        return pipeline_run_id(self.ti.dag_id, self.ti.run_id)
+
+    def activity_run_id(self, activity: Activity) -> str:
+        """``activity('…').ActivityRunId`` of the attempt at an activity that runs in this task."""
+        attempt = (self.ti.try_number, self._map_index, *self.rounds, *self.attempt)
+        return guid("activity", self.ti.dag_id, self.ti.run_id, self.ti.task_id, *attempt, activity.name)
+
+    def caller(self) -> dict[str, str]:
+        """The pipeline that started this one: its ``name``, ``run_id`` and ``group_id``; empty without one."""
+        return dict((self.context["dag_run"].conf or {}).get(CALLED_BY) or {})
+
+    def system(self) -> dict[str, Any]:
+        """The pipeline's system variables."""
+        start, caller = self._started[0], self.caller()
+        return {
+            "DataFactory": self.place.data_factory,
+            "Pipeline": self.place.pipeline.name,
+            "RunId": self.run_id,
+            "TriggerType": start.kind if start else "PipelineActivity" if caller else "Manual",
+            "TriggerName": start.trigger if start else "Manual",
+            "TriggerId": guid("trigger", self.ti.dag_id, self.ti.run_id),
+            "TriggerTime": _written(self.context["dag_run"].run_after),
+            "GroupId": caller.get("group_id") or self.run_id,
+            "TriggeredByPipelineName": caller.get("name"),
+            "TriggeredByPipelineRunId": caller.get("run_id"),
+        }
+
+
+def _secret(name: str) -> Any:
+    """The secret of a Key Vault: the Airflow variable of its name."""
+    from airflow.sdk import Variable
+
+    return Variable.get(name)
+
+
+def _written(time: Any) -> str:
+    """A time as ADF writes it: UTC, with a Z."""
+    return str(time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))

@@ -1,0 +1,1 @@
+"""Exports as they lie on disk, read into the model."""

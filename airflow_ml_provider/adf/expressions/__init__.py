@@ -1,0 +1,1 @@
+"""The expression language: grammar, evaluator, functions, and properties with expressions in them."""

@@ -1,0 +1,1 @@
+"""When an activity runs, and how a pipeline ends."""

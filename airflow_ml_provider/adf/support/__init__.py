@@ -1,0 +1,1 @@
+"""What of an export runs here, and as what: verdicts, connections, clusters, programs, datasets."""

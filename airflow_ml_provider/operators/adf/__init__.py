@@ -1,1 +1,0 @@
-"""Operators for the activities of Data Factory pipelines."""
