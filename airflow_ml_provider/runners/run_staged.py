@@ -90,7 +90,8 @@ class Hadoop:
         system, place = self._at(uri)
         if not system.exists(place):
             raise FileNotFoundError(uri)
-        system.copyToLocalFile(False, place, self.jvm.org.apache.hadoop.fs.Path(path.as_uri()), True)
+        # Hadoop takes what follows the scheme as it is: nothing in it is escaped.
+        system.copyToLocalFile(False, place, self.jvm.org.apache.hadoop.fs.Path(f"file:{path}"), True)
 
     def write(self, uri: str, data: bytes) -> None:
         """Store the content."""
@@ -190,7 +191,9 @@ def run(folder: str) -> int:
 def _run_program(files: Any, job: dict[str, Any], scratch: Path) -> tuple[int, str]:
     """The program's exit code, and its last error."""
     files.hide(_secrets(files, job["properties"]))
-    secrets = _secrets(files, job["secrets"], once=True)
+    secrets = _secrets(files, job["secrets"])
+    if job["secrets"] and not job["repeats"]:
+        _remove(files, job["secrets"])
     packages = _add_libraries(files, job, scratch)
     runner, program = (_fetched(files, job[name], scratch) for name in ("runner", "program"))
     work = scratch / "work"
@@ -236,20 +239,26 @@ def _joined(mark: str, *texts: str | None) -> str:
     return mark.join(filter(None, texts))
 
 
-def _secrets(files: Any, uri: str | None, *, once: bool = False) -> dict[str, str]:
-    """The secrets in a file, which goes when only this job needs it; none when there is no file."""
+def _secrets(files: Any, uri: str | None) -> dict[str, str]:
+    """The secrets in a file, if there are any."""
     if uri is None:
         return {}
     try:
         found: dict[str, str] = json.loads(files.read(uri))
     except FileNotFoundError:
-        return {}
-    if once:
-        try:
-            files.remove(uri)
-        except Exception as error:  # noqa: BLE001 - a role that may not is no fault: the file goes with the cluster
-            print(f"{uri} stays until its cluster ends: {type(error).__name__}", file=sys.stderr)
+        raise RuntimeError(
+            f"{uri} does not exist any more: an earlier attempt at this job has read the secrets and removed them, or the cluster "
+            "was terminated. Let Airflow retry the task, which submits the job and its secrets anew"
+        ) from None
     return found
+
+
+def _remove(files: Any, uri: str) -> None:
+    """Remove a job's secrets as soon as they are read."""
+    try:
+        files.remove(uri)
+    except Exception as error:  # noqa: BLE001 - a role that may not is no fault: the file goes with the cluster
+        print(f"{uri} stays until its cluster ends: {type(error).__name__}", file=sys.stderr)
 
 
 def _fetched(files: Any, uri: str, folder: Path) -> Path:

@@ -28,6 +28,7 @@ _RESERVED_CONF = {
     "spark.submit.deployMode": "the driver runs where its log is kept",
 }
 _RESERVED_ENV = (JobSpec.RESULT_VARIABLE, run_python.ERROR_VARIABLE)
+_OF_CLUSTER = {"python", "machine", "idle_minutes", "jvm", "classes", "compiled", "jars", "archives"}
 _TOKEN = re.compile(r"(?P<name>.*)(?: \[|#)(?P<token>[A-Za-z0-9_-]{1,64})\]?", re.DOTALL)
 
 
@@ -81,6 +82,7 @@ def stage_cluster(store: Store, folder: Place, staged: Plan, secrets: Mapping[st
         store.write(folder / "libraries" / name, data)
     classes = str(store.upload(folder, (RUNNERS / "Mounts.scala").read_bytes(), "Mounts.scala")) if staged["classes"] else None
     described = {
+        "properties": str(folder / "secrets.json") if secrets else None,
         "python": staged["python"],
         "machine": staged["machine"],
         "idle_minutes": staged["idle_minutes"],
@@ -93,16 +95,20 @@ def stage_cluster(store: Store, folder: Place, staged: Plan, secrets: Mapping[st
     store.write_json(folder / "cluster.json", described)
 
 
-def stage_job(store: Store, cluster: Place, job: Place, staged: Plan, secrets: Mapping[str, str]) -> None:
-    """Upload a job's program and libraries, and write its folder."""
+def stage_job(
+    store: Store, cluster: Place, job: Place, staged: Plan, secrets: Mapping[str, str], *, repeats: bool = False
+) -> None:
+    """Upload a job's program and libraries, and write its folder.
+
+    :param repeats: the service may run the job again by itself, so that its secrets stay until the cluster's end. Others are removed
+        as soon as the program has them, and a second attempt at such a job fails: without its secrets it could go wrong silently.
+    """
     program = staged["program"]
     runner = store.upload(cluster, Path(run_python.__file__).read_bytes(), "run_python.py")
     data, name = _program_file(program)
     if secrets:
         store.write_json(job / "secrets.json", dict(secrets))
-    made_for = store.read_json(cluster / "cluster.json") if staged["packages"] else {}
-    if made_for is None:
-        raise NotFound(f"{cluster} is gone: the cluster was terminated")
+    made_for = read_cluster(store, cluster)
     described = {
         "cluster": str(cluster / "cluster.json"),
         "runner": str(runner),
@@ -113,10 +119,24 @@ def stage_job(store: Store, cluster: Place, job: Place, staged: Plan, secrets: M
         "args": program["args"],
         "env": staged["env"],
         "timeout": staged["timeout"],
-        "properties": str(cluster / "secrets.json"),
+        "properties": made_for["properties"],
         "secrets": str(job / "secrets.json") if secrets else None,
+        "repeats": repeats,
     }
     store.write_json(job / "job.json", described)
+
+
+def read_cluster(store: Store, folder: Place) -> dict[str, Any]:
+    """What :func:`stage_cluster` wrote.
+
+    :raises NotFound: the cluster was terminated.
+    """
+    found = store.read_json(folder / "cluster.json")
+    if found is None:
+        raise NotFound(f"{folder} does not exist any more: the cluster was terminated")
+    if missing := _OF_CLUSTER - {*found}:
+        raise Damaged(f"{folder / 'cluster.json'} is damaged: it lacks {', '.join(sorted(missing))}")
+    return {"properties": str(folder / "secrets.json"), **found}
 
 
 def _archives(store: Store, cluster: Place, packages: Sequence[Plan], made_for: Mapping[str, Any]) -> list[str]:

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_ml_provider.backends.aws.jobs import read_cluster
 from airflow_ml_provider.backends.aws.storage import Store
-from airflow_ml_provider.core.errors import ConfigurationError, NotFound, ServiceError
+from airflow_ml_provider.core.errors import ConfigurationError, ServiceError
 from airflow_ml_provider.core.staging import Place
 
 NAME = "airflow-ml-provider"
@@ -76,9 +77,7 @@ def made_of(store: Store, folder: Place) -> tuple[int | None, dict[str, str]]:
     :param folder: the cluster's.
     :raises ConfigurationError: a session cannot have what the cluster has.
     """
-    described = store.read_json(folder / "cluster.json")
-    if described is None:
-        raise NotFound(f"{folder} is gone: the cluster was terminated")
+    described = read_cluster(store, folder)
     if store.read(folder / "secrets.json") is not None:
         raise ConfigurationError(
             "warm: a mount of the cluster is opened by a connection with secrets, and what a session is started with is no "

@@ -126,7 +126,8 @@ class EmrServerlessBackend(AwsService):
             self._insist_on_life(cluster)
             if not facts.role:
                 raise NotFound(f"application {cluster} has lost its tag {_ROLE_TAG!r}: create another cluster")
-            jobs.stage_job(self.store, facts.folder, job, plan[jobs.STAGED_KEY], secrets)
+            repeats = translate.repeats(plan)
+            jobs.stage_job(self.store, facts.folder, job, plan[jobs.STAGED_KEY], secrets, repeats=repeats)
 
         def ask() -> str:
             payload = {key: value for key, value in plan.items() if key != jobs.STAGED_KEY}
@@ -177,8 +178,11 @@ class EmrServerlessBackend(AwsService):
         for call in (self.emr.stop_application, self.emr.delete_application):
             with suppress(NotFound, SpecError), translated():  # it is not in a state for this call, or gone
                 call(applicationId=cluster)
-        if not self._describe(cluster).state.ended:
-            raise Unavailable(f"application {cluster}: its jobs are still ending, and it cannot be stopped before")
+        status = self._describe(cluster)
+        if not status.state.ended:
+            raise Unavailable(
+                f"application {cluster} is {status.state}: it cannot be stopped before it has started and its jobs have ended"
+            )
 
     def _sessions(self, cluster: str) -> list[sessions.Session]:
         facts = self._own(cluster)

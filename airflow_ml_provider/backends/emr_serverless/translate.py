@@ -118,6 +118,11 @@ def plan_job(spec: JobSpec) -> Plan:
     return merge(plan, literal(spec.native))
 
 
+def repeats(plan: Plan) -> bool:
+    """Whether the service runs a job again when an attempt at it fails: ``native`` asks for it."""
+    return plan.get("mode") == "STREAMING" or "retryPolicy" in plan
+
+
 def plan_session(role: str, idle_minutes: int | None, properties: Mapping[str, str], tags: Mapping[str, str]) -> Plan:
     """The payload of ``StartSession`` but for where, and its client token.
 

@@ -18,7 +18,7 @@ from airflow_ml_provider.backends.aws.once import SETTLES, lifetime, release, ta
 from airflow_ml_provider.backends.aws.service import AwsService
 from airflow_ml_provider.backends.emr.backend import EmrBackend
 from airflow_ml_provider.backends.emr_serverless.backend import EmrServerlessBackend
-from airflow_ml_provider.core.errors import AccessDenied, NotFound, ProviderError, Unavailable
+from airflow_ml_provider.core.errors import AccessDenied, NotFound, ProviderError, ServiceError, Unavailable
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode
 from airflow_ml_provider.core.state import ClusterState, JobState
 from tests.contract.rigs import until_state
@@ -363,6 +363,16 @@ def test_objects_that_s3_did_not_delete_are_an_error(services: Services, store: 
         service.store.remove(service.staging)
 
 
+@pytest.mark.parametrize("kind", ["emr-serverless"], indirect=True)
+@pytest.mark.parametrize("native", [{}, {"retryPolicy": {"maxAttempts": 2}}, {"mode": "STREAMING"}])
+def test_secrets_stay_for_a_job_that_the_service_runs_again(services: Services, backend: Any, native: Any) -> None:
+    cluster, token = running_cluster(backend), new_token()
+    spec = JOB.model_copy(update={"native": native})
+    backend.submit(cluster, backend.plan_job(spec), token=token, secrets={"KEY": "canary"})
+    described = backend.store.read_json(backend._facts(cluster).folder.of_job(token) / "job.json")
+    assert described["repeats"] is bool(native)
+
+
 # What others have damaged
 
 
@@ -417,6 +427,15 @@ def test_tags_and_names_that_others_have_changed(services: Services, kind: str, 
     ):
         with suppress(ProviderError):
             call()
+
+
+def test_a_cluster_description_that_others_have_changed(backend: Any) -> None:
+    cluster = running_cluster(backend)
+    place = backend._facts(cluster).folder / "cluster.json"
+    for content in (b"{", b"{}", b"[]"):
+        backend.store.write(place, content)
+        with pytest.raises(ServiceError, match=r"cluster\.json is damaged"):
+            submit(backend, cluster, new_token())
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff\xfe", b'{"result": 1}'], ids=["cut", "list", "bytes", "no message"])
