@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as member
@@ -15,6 +16,9 @@ from airflow_ml_provider.core.state import ClusterStatus, JobStatus, LogPage, Ow
 
 Plan = dict[str, Any]
 NO_SECRETS: Mapping[str, str] = {}
+log = logging.getLogger(__name__)
+_LIMITED = ("spark_version", "idle_timeout", "max_lifetime")
+"""Fields of a cluster that are features of a service; two of them have a default."""
 
 
 class Feature(StrEnum):
@@ -150,7 +154,10 @@ class ServesConnect(Protocol):
 
 
 def refuse_unsupported(backend: type[Backend] | Backend, spec: ClusterSpec | JobSpec) -> None:
-    """Raise :class:`SpecError` for every feature that the spec asks for and the backend's ``limits`` list."""
+    """Raise :class:`SpecError` for every feature that the spec asks for and the backend's ``limits`` list.
+
+    A default that the backend cannot honour, and that nobody asked for, is logged.
+    """
     asked = _asked_features(spec) if isinstance(spec, ClusterSpec) else _asked_features_of_job(spec)
     problems = [
         f"{type(spec).__name__}.{field}: the {backend.name} backend cannot honour it: {backend.limits[feature]}"
@@ -159,6 +166,19 @@ def refuse_unsupported(backend: type[Backend] | Backend, spec: ClusterSpec | Job
     ]
     if problems:
         raise SpecError(*problems)
+    for sentence in dropped_defaults(backend, spec) if isinstance(spec, ClusterSpec) else ():
+        log.warning("%s", sentence)
+
+
+def dropped_defaults(backend: type[Backend] | Backend, spec: ClusterSpec) -> list[str]:
+    """A sentence for each field whose default the backend cannot honour, and that nobody has set."""
+    left = [field for field in _LIMITED if field not in spec.model_fields_set and getattr(spec, field) is not None]
+    return [
+        f"ClusterSpec.{field}: the default, {getattr(spec, field)}, has no effect on the {backend.name} backend: "
+        f"{backend.limits[Feature(field)]}. Set {field}=None to confirm"
+        for field in left
+        if Feature(field) in backend.limits
+    ]
 
 
 def _asked_features(spec: ClusterSpec) -> Iterator[tuple[Feature, str]]:
@@ -175,7 +195,7 @@ def _asked_features(spec: ClusterSpec) -> Iterator[tuple[Feature, str]]:
     yield from _asked_of_mounts(spec)
     if spec.max_workers is not None:
         yield Feature.AUTOSCALING, "max_workers"
-    for field in ("spark_version", "idle_timeout", "max_lifetime"):
+    for field in _LIMITED:
         if field in spec.model_fields_set and getattr(spec, field) is not None:
             yield Feature(field), field
 

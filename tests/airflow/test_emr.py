@@ -98,7 +98,7 @@ def all_jobs(services):
 only_emr = pytest.mark.parametrize("kind", ["emr"], indirect=True)
 
 
-def test_a_dag_from_create_to_terminate(run, service, job, deferrable, log):
+def test_a_dag_from_create_to_terminate(run, service, kind, job, deferrable, log, caplog):
     with DAG("aws", schedule=None) as dag, SparkCluster("etl", deferrable=deferrable) as cluster:
         cluster.job("job", **job)
     done = run(dag)
@@ -114,6 +114,7 @@ def test_a_dag_from_create_to_terminate(run, service, job, deferrable, log):
     assert objects(service) == []
     told = log()
     assert "began ['--day', '1']" in told
+    assert ("ClusterSpec.max_lifetime: the default, 1 day, 0:00:00, has no effect" in caplog.text) is (kind == "emr-serverless")
     assert CANARY not in told
     assert CANARY not in str(done.xcoms())
     assert service.runs == 1

@@ -11,7 +11,7 @@ from airflow_ml_provider.backends.aws.logs import Logs
 from airflow_ml_provider.backends.aws.once import token_of_new
 from airflow_ml_provider.backends.aws.storage import Store
 from airflow_ml_provider.core.backend import Endpoint, Feature
-from airflow_ml_provider.core.errors import NotFound, SpecError, Unavailable
+from airflow_ml_provider.core.errors import AccessDenied, NotFound, SpecError, Unavailable
 from airflow_ml_provider.core.spec import PythonCode, PythonFile, Spec
 from airflow_ml_provider.core.staging import Place, is_token
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus
@@ -79,10 +79,23 @@ class AwsService:
         }
 
     def check(self) -> str:
-        """What the Test button asks beside the clusters: whether the staging area takes files."""
-        self.store.write(self.staging / "check", b"")
-        self.store.remove(self.staging / "check")
+        """What the Test button asks beside the clusters: whether files of the staging area can be written, read and deleted.
+
+        :raises AccessDenied: one of these is not granted; the message names the action.
+        """
+        folder = self.staging / "check"
+        self.store.write(folder / "object", b"")
+        try:
+            self.store.read(folder / "object")
+        finally:
+            self._remove_check(folder)
         return f"staging in {self.staging}"
+
+    def _remove_check(self, folder: Place) -> None:
+        try:
+            self.store.remove(folder)
+        except AccessDenied as error:
+            raise AccessDenied(f"{error}. {folder}/object stays in the bucket, as would the files of every cluster") from error
 
     def connect(self, cluster: str) -> Endpoint | None:
         found = self._sessions(cluster)

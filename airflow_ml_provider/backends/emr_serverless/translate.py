@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -52,6 +53,11 @@ _ROLE_MISSING = (
     f"ClusterSpec.native.{ROLE}: is required: the role that jobs run as. Set it in the connection's defaults: "
     f'{{"native": {{"{ROLE}": "arn:aws:iam::111122223333:role/name"}}}}'
 )
+_UNBOUNDED = (
+    "ClusterSpec.workers: 0 is no single machine on EMR Serverless: a job gets as many executors as it asks for, up to the account's "
+    "quota. Set max_workers to bound them"
+)
+log = logging.getLogger(__name__)
 _LONGEST_IDLE = 10080
 _SHORTEST_RUN, _LONGEST_RUN = 5, 10080
 _FIELDS = {
@@ -84,6 +90,8 @@ def plan_cluster(spec: ClusterSpec) -> Plan:
     problems = [*_problems(spec), *mounts.problems(spec, label)]
     if problems:
         raise SpecError(*problems)
+    if not spec.workers and spec.max_workers is None:
+        log.info("%s", _UNBOUNDED)
     plan: Plan = {
         "name": spec.name,
         "releaseLabel": label,
@@ -106,6 +114,8 @@ def plan_job(spec: JobSpec) -> Plan:
     check_job(spec)
     if _time_limit(spec) > _LONGEST_RUN:
         raise SpecError(f"JobSpec.timeout: got {spec.timeout}: EMR Serverless takes less than 7 days")
+    if spec.timeout is None:
+        log.info("JobSpec.timeout: None is 7 days on EMR Serverless, which takes no run without a limit")
     submit: Plan = {"entryPoint": staged(RUNNER), "entryPointArguments": [job_folder()]}
     if spec.spark_conf:
         submit["sparkSubmitParameters"] = " ".join(_quoted(part) for part in conf_arguments(spec.spark_conf))
