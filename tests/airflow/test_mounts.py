@@ -293,3 +293,5 @@ def test_assets_have_one_form() -> None:
     with pytest.raises(ValueError, match="takes mount://<name>/<path>"):
         Asset("mount:///flights")
     assert create_asset(mount="raw", path="/flights/").uri == "mount://raw/flights"
+    names = {create_asset(mount="raw", path=path).uri for path in ("a", "a#b", "a?b", "a?b#c")} | {Asset("mount://raw/a#b").uri}
+    assert names == {"mount://raw/a", "mount://raw/a%23b", "mount://raw/a%3Fb", "mount://raw/a%3Fb%23c"}

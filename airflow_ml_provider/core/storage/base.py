@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote
 
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 
@@ -75,12 +75,14 @@ class Opened:
 
 
 def split_source(source: str) -> SplitResult:
-    """The parts of a source; one without a scheme is a folder. The path is as it is in the store: nothing is escaped."""
+    """The parts of a source; one without a scheme is a folder. The path is as it is in the store: ``#`` and ``?`` are parts of names."""
     if source.startswith("/"):
-        return SplitResult("file", "", source, "", "")
-    scheme, _, rest = source.partition("://")
-    place, slash, path = rest.partition("/")
-    return SplitResult(scheme.lower(), place, slash + path, "", "") if rest else urlsplit(source)
+        return SplitResult("file", "", quote(source, safe=_UNESCAPED), "", "")  # as a URI has it, see local_path
+    scheme, colon, rest = source.partition(":")
+    if not rest.startswith("//"):
+        return SplitResult(scheme.lower() if colon else "", "", rest if colon else source, "", "")
+    place, slash, path = rest[2:].partition("/")
+    return SplitResult(scheme.lower(), place, slash + path, "", "")
 
 
 def wrong_source(source: str, takes: str) -> SpecError:
@@ -108,5 +110,5 @@ def link(place: str, path: str) -> str:
 
 
 def local_path(parts: SplitResult) -> str:
-    """The folder of a ``file:`` source."""
+    """The folder of a ``file:`` source, which is a URI: the one kind whose path is escaped."""
     return unquote(parts.path) if parts.scheme == "file" and parts.path else parts.path

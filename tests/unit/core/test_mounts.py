@@ -68,6 +68,20 @@ CASES: dict[str, tuple[str, Credentials | None]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("/data/50%25 off#1?", "/data/50%25 off#1?"),
+        ("file:///data/50%25%20off", "/data/50% off"),
+        ("file:/data/a#b?c", "/data/a#b?c"),
+        ("s3://bucket/a#b?c%20", "bucket/a#b?c%20"),
+        ("hdfs://node:8020/a#b?c%20", "/a#b?c%20"),
+    ],
+)
+def test_a_source_is_no_url(source: str, path: str) -> None:
+    assert open_mount(Mount("raw", source), None).path == path
+
+
 def document(opened: Opened) -> dict[str, Any]:
     names = ("link", "protocol", "path", "conf", "secrets", "files", "options", "assumes_role")
     return json.loads(json.dumps({name: getattr(opened, name) for name in names}))  # type: ignore[no-any-return]
