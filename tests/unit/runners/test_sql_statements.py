@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
 
 from airflow_ml_provider.runners.notebook.sql_statements import split
+from tests.unit.runners.sql_generated import texts
 from tests.unit.runners.sql_texts import SCRIPTS, TEXTS, UNFINISHED
 
 
@@ -30,3 +32,10 @@ def test_parameters_are_found_where_they_stand() -> None:
         "SELECT :day, a:b, c::int, ':no', `t`:x -- :no\n, /* :no */ array(1)[:at] FROM t WHERE x=:end; BEGIN l: SELECT :one; END"
     )
     assert [set(statement.names) for statement in split(text)] == [{"day", "at", "end"}, {"one"}]
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts())
+def test_mixtures_are_taken_apart_again(mixture: tuple[str, list[str]]) -> None:
+    text, statements = mixture
+    assert [statement.text for statement in split(text)] == statements
