@@ -32,11 +32,20 @@ if TYPE_CHECKING:
 _PACKAGES = "notebook-packages"
 QUIET = ("autoreload", "config", "matplotlib")
 """Lines that have no effect here."""
+TAKES_AS_IT_IS = ("html", "md", "python", "sql", "time", "timeit")
+"""Lines whose braces and dollars are their own."""
 _NEEDS_TEXT = ("fs", "html", "python", "sh", "sql")
 
 
 def run_sql(session: Session, text: str) -> None:
-    """Statement by statement; the last one's result is shown, and is ``_sqldf``."""
+    """Statement by statement; the last one's result is shown."""
+    result = query(session, text)
+    if result is not None and result.columns:
+        session.recorder.data(bundle_of(result, session.recorder))
+
+
+def query(session: Session, text: str) -> Any:
+    """Run SQL statements; the last one's result, which is also ``_sqldf``, or None."""
     widgets = session.dbutils.widgets
     result = None
     for written in split(text):
@@ -51,15 +60,14 @@ def run_sql(session: Session, text: str) -> None:
         result = session.spark.sql(statement, args=args) if args else session.spark.sql(statement)
     if result is not None:
         session.namespace["_sqldf"] = result
-        if result.columns:
-            session.recorder.data(bundle_of(result, session.recorder))
+    return result
 
 
 def run_shell(session: Session, text: str) -> int:
     """A Bash script, and its exit code; one but 0 fails the cell in Jupyter's notebooks, and in Databricks' with ``-e``."""
     option, _, rest = text.lstrip().partition("\n") if text.lstrip().startswith("-e") else ("", "", text)
     script = option.removeprefix("-e") + "\n" + rest if option else text
-    code = _printed(["bash", "-c", script])
+    code = _printed(["bash", *(["-e"] if option else []), "-c", script])
     if code and (option or not session.notebook.databricks):
         raise RuntimeError(f"%sh: the script ended with exit code {code}")
     if code:
@@ -172,8 +180,8 @@ def run_cell(session: Session, language: str, text: str) -> None:
     CELLS[language](session, text)
 
 
-def run_line(session: Session, command: str, names: Mapping[str, Any]) -> None:
-    """Run one line for IPython where IPython is not there.
+def run_line(session: Session, command: str, names: Mapping[str, Any]) -> Any:
+    """Run one line for IPython where IPython is not there; the value of the line, or None.
 
     :param names: what Python's names in the command stand for.
     :raises Missing: only IPython runs such a line.
@@ -181,30 +189,30 @@ def run_line(session: Session, command: str, names: Mapping[str, Any]) -> None:
     needs = 'only IPython runs this, and the driver has none: give the job libraries=[PyPI("ipython")]'
     if not re.match(r"%[A-Za-z]|![^!]", command):
         raise Missing(f"{command.partition(chr(10))[0]}: {needs}")
-    command = expanded(command, names)
     if command.startswith("!"):
-        run_shell(session, command[1:])
-        return
+        run_shell(session, expanded(command[1:], names))
+        return None
     word, _, rest = command[1:].partition(" ")
     if word not in (*CELLS, *QUIET, *_LINES, "conda", "tensorboard") and word not in NAMES:
         raise Missing(f"%{word}: {needs}")
-    (_LINES.get(word) or partial(run_word, word=word))(session, line=rest)
+    rest = rest if word in TAKES_AS_IT_IS else expanded(rest, names)
+    return (_LINES.get(word) or partial(run_word, word=word))(session, line=rest)
 
 
-def run_word(session: Session, word: str, line: str) -> None:
-    """Run a magic of ours that stands in a line of a Python cell."""
+def run_word(session: Session, word: str, line: str) -> Any:
+    """Run a magic of ours that stands in a line of a Python cell; the result of ``%sql`` is its value."""
     if word in QUIET:
-        return
+        return None
     if word in _NEEDS_TEXT and not line.strip():
         raise Missing(f"%{word}: has to be the first line of its cell, or followed by what it runs in the same line")
-    run_cell(session, word, line)
+    return query(session, line) if word == "sql" else run_cell(session, word, line)
 
 
 def run_timed(session: Session, line: str, cell: str | None = None) -> Any:
     """``%time`` and ``%%time``: print how long it takes. The value of a line is that of its expression."""
     began = time.monotonic()
     try:
-        return session.run_python(cell) if cell is not None else session.python.value(line)
+        return session.python.value(line) if cell is None else session.run_python(cell)
     finally:
         print(f"Wall time: {time.monotonic() - began:.3g} s")
 

@@ -77,6 +77,6 @@ class PythonCells:
         value = eval(code, self._session.namespace)  # noqa: S307 - running code is what a notebook is for
         return asyncio.run(value) if code.co_flags & inspect.CO_COROUTINE else value
 
-    def _line(self, command: str) -> None:
+    def _line(self, command: str) -> Any:
         names = {**self._session.namespace, **sys._getframe(1).f_locals}
-        run_line(self._session, command, names)
+        return run_line(self._session, command, names)

@@ -16,7 +16,7 @@ from traitlets.config import Config
 
 from .cells import is_script
 from .lines import expanded
-from .magics import CELLS, QUIET, run_shell, run_timed, run_word
+from .magics import CELLS, QUIET, TAKES_AS_IT_IS, run_shell, run_timed, run_word
 
 if TYPE_CHECKING:
     from .session import Session
@@ -61,6 +61,9 @@ class Shell(InteractiveShell):  # type: ignore[misc]
         self.user_ns["_exit_code"] = run_shell(self.session, self.var_expand(cmd, depth=1))
 
     system_piped = system_raw = system
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """Do nothing: a job has no screen."""
 
     def run_cell(self, raw_cell: str, *_: Any, **__: Any) -> ExecutionResult:
         """Run a cell within a cell, such as that of ``%%capture``. What it raises is raised."""
@@ -115,8 +118,9 @@ def _add_magics(shell: Shell) -> None:
         cells[word] = partial(_run_cell, session, word)
     lines["run"], lines["load_ext"], lines["reload_ext"] = run, load_extension, load_extension
     lines["time"], cells["time"] = partial(run_timed, session), partial(run_timed, session)
-    for word in ("html", "md", "python", "sql", "time"):
-        no_var_expand(lines[word])  # braces and dollars are their own
+    for word in TAKES_AS_IT_IS:
+        if word != "timeit":  # IPython's own
+            no_var_expand(lines[word])
 
 
 def _run_cell(session: Session, word: str, line: str, cell: str) -> None:

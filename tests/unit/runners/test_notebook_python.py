@@ -29,9 +29,12 @@ class Spark:
     class _Table:
         pass
 
-    sql = table = None
+    table = None
     conf = types.SimpleNamespace(getAll={})
     sparkContext = "context"
+
+    def sql(self, text: str) -> str:
+        return f"result of {text}"
 
     def range(self, _: int) -> Any:
         return self._Table()
@@ -140,6 +143,18 @@ def test_the_commonest_lines(run: Run) -> None:
 
 def os_path(path: str) -> str:
     return str(Path(path).resolve())
+
+
+def test_a_line_of_sql_has_a_value(run: Run) -> None:
+    ran = run("x = 1\n%sql SELECT '{x}'")
+    assert ran.names["_sqldf"] == "result of SELECT '{x}'"
+    assert [output["data"]["text/plain"] for output in ran.outputs] == [repr(ran.names["_sqldf"])]
+
+
+def test_a_shell_cell_with_e_fails_at_its_first_failure(run: Run) -> None:
+    with pytest.raises(CellFailed, match="exit code 1"):
+        run("# MAGIC %sh -e\n# MAGIC false\n# MAGIC echo went on", databricks=True)
+    assert run("# MAGIC %sh\n# MAGIC false\n# MAGIC echo went on", databricks=True).said == "went on\n"
 
 
 def test_a_language_in_the_middle_of_a_cell_is_refused(run: Run) -> None:
