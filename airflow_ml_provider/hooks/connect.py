@@ -19,7 +19,7 @@ from urllib.parse import quote
 import grpc
 
 from airflow_ml_provider.core.backend import Endpoint
-from airflow_ml_provider.core.errors import ProviderError
+from airflow_ml_provider.core.errors import NotFound, ProviderError, Unavailable
 
 log = logging.getLogger(__name__)
 USER = "airflow"
@@ -33,6 +33,9 @@ _KEY = "x-airflow-ml-key"
 _OF_TRANSPORT = (_KEY, "user-agent", "te", "content-type")
 # What servers of Spark 3.5 and 4 answer for a call that they lack, and for a session that they do not know.
 _NOT_THERE = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.NOT_FOUND)
+
+_STATUS: dict[type[ProviderError], Any] = {Unavailable: grpc.StatusCode.UNAVAILABLE, NotFound: grpc.StatusCode.NOT_FOUND}
+"""For a fault of a token's renewal. Spark's client asks again after UNAVAILABLE, for ten minutes at least."""
 
 
 class Headers:
@@ -119,7 +122,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             ours = list(self.headers.now().items())
         except ProviderError as error:
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+            context.abort(_STATUS.get(type(error), grpc.StatusCode.UNAUTHENTICATED), str(error))
         left = context.time_remaining()  # without a limit it tells a time that no clock can hold
         limit = left if left is not None and left < _LONGEST else None
         call = self._far.stream_stream(method)(messages, metadata=[*kept, *ours], timeout=limit)

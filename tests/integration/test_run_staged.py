@@ -25,7 +25,7 @@ told = {
     "rows": spark.range(int(sys.argv[1])).count(),
     "secret_property": hadoop.get("fs.test.key").startswith("canary"),
     "secret_variable": os.environ["KEY"].startswith("canary"),
-    "file": open("beside é#1.txt").read(),
+    "file": open("beside #1.txt").read(),
     "plain": os.environ["PLAIN"],
 }
 spark.stop()
@@ -38,7 +38,7 @@ def test_a_staged_job_under_spark_submit(tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "t"
     job.mkdir(parents=True)
     (tmp_path / "program.py").write_text(PROGRAM)
-    (tmp_path / "beside é#1.txt").write_text("beside")
+    (tmp_path / "beside #1.txt").write_text("beside")
     (tmp_path / "secrets.json").write_text(json.dumps({"spark.hadoop.fs.test.key": CANARY}))
     (job / "secrets.json").write_text(json.dumps({"KEY": CANARY}))
     cluster = {"jvm": RUNNERS.joinpath("run_jvm.py").as_uri(), "classes": None, "compiled": "", "archives": []}
@@ -49,7 +49,7 @@ def test_a_staged_job_under_spark_submit(tmp_path: Path) -> None:
         "archives": [],
         "runner": Path(run_python.__file__).as_uri(),
         "program": (tmp_path / "program.py").as_uri(),
-        "files": [(tmp_path / "beside é#1.txt").as_uri()],
+        "files": [f"file://{tmp_path}/beside #1.txt"],
         "args": ["7"],
         "env": {"PLAIN": "yes"},
         "timeout": 300,

@@ -159,7 +159,7 @@ class EmrBackend(AwsService):
         self._own(cluster)
         found = self._cluster(cluster) or {}
         with translated():
-            made = self.emr.create_persistent_app_ui(TargetResourceArn=member(found, "ClusterArn"))
+            made = self.emr_once.create_persistent_app_ui(TargetResourceArn=member(found, "ClusterArn"))
             asked = {"PersistentAppUIId": member(made, "PersistentAppUIId"), "PersistentAppUIType": "SHS"}
             told = self.emr.get_persistent_app_ui_presigned_url(**asked)
         return str(member(told, "PresignedURL")) if told.get("PresignedURLReady") else self._console(cluster)

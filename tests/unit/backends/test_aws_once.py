@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import uuid
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore import xform_name
 from botocore.session import get_session
 
 from airflow_ml_provider.backends.aws.once import SETTLES, lifetime, release, take
@@ -263,17 +266,27 @@ def test_a_claim_lasts_longer_than_the_call_that_it_protects(services: Services)
         lifetime(client(services.endpoint, "emr", retries={"total_max_attempts": 2}))
 
 
-def test_every_call_is_idempotent_by_the_services_model_or_guarded() -> None:
-    """``idempotent_members`` are the tokens of botocore's models, which the service compares."""
-    emr, serverless = (get_session().get_service_model(name) for name in KINDS)
-    tokens = {"CreateApplication": "clientToken", "StartJobRun": "clientToken", "StartSession": "clientToken"}
-    for name, token in tokens.items():
-        assert serverless.operation_model(name).idempotent_members == [token]
-    assert "ClientRequestToken" in emr.operation_model("StartSession").input_shape.members
-    for name in ("RunJobFlow", "AddJobFlowSteps"):
-        shape = emr.operation_model(name)
-        assert not shape.idempotent_members
-        assert not [member for member in shape.input_shape.members if "token" in member.lower()]
+SAFE = ("describe_", "list_", "get_", "terminate_", "cancel_", "stop_", "delete_")
+"""Calls that find what they ask for done already when they are repeated: the services' references."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "once"), [("emr", {"run_job_flow", "add_job_flow_steps", "create_persistent_app_ui"}), ("emr-serverless", set())]
+)
+def test_every_call_that_may_be_repeated_is_idempotent(kind: str, once: set[str]) -> None:
+    """By its nature, or by a token of botocore's model, which the service compares. The code is searched for its calls."""
+    model = get_session().get_service_model(kind)
+    operations = {xform_name(name): model.operation_model(name) for name in model.operation_names}
+    calls: dict[str, set[str]] = {"emr": set(), "emr_once": set()}
+    for node in ast.walk(ast.parse(inspect.getsource(inspect.getmodule(KINDS[kind]) or ast))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr in calls:
+            calls[node.value.attr].add(node.attr)
+    assert calls["emr_once"] == once
+    for name in (calls["emr"] & {*operations}) - {name for name in calls["emr"] if name.startswith(SAFE)}:
+        tokens = operations[name].idempotent_members or [item for item in operations[name].input_shape.members if "Token" in item]
+        assert tokens, f"{name} takes no idempotency token: call it by emr_once, under a claim"
+    for name in once:
+        assert not [item for item in operations[name].input_shape.members if "token" in item.lower()]
 
 
 # Not visible yet
