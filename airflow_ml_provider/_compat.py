@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         AirflowException,
         AirflowFailException,
         AirflowNotFoundException,
+        AirflowRuntimeError,
         AirflowSensorTimeout,
         AirflowSkipException,
         AirflowTaskTimeout,
@@ -21,6 +22,7 @@ else:
             AirflowException,
             AirflowFailException,
             AirflowNotFoundException,
+            AirflowRuntimeError,
             AirflowSensorTimeout,
             AirflowSkipException,
             AirflowTaskTimeout,
@@ -35,6 +37,7 @@ else:
             AirflowSkipException,
             AirflowTaskTimeout,
         )
+        from airflow.sdk.exceptions import AirflowRuntimeError
 
 __all__ = [
     "DEFAULT_RETRIES",
@@ -42,6 +45,7 @@ __all__ = [
     "AirflowException",
     "AirflowFailException",
     "AirflowNotFoundException",
+    "AirflowRuntimeError",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.hook import BaseHook
 
-from airflow_ml_provider._compat import AirflowException, AirflowNotFoundException
-from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider._compat import AirflowException, AirflowNotFoundException, AirflowRuntimeError
+from airflow_ml_provider.core.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
     from airflow_ml_provider.backends.aws.service import Clients
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _PATIENCE = {"connect_timeout": 5, "read_timeout": 20}
 _RETRIES = {"mode": "standard", "total_max_attempts": 3}
 """Few: whoever waits on a service backs off by itself, for as long as it likes."""
+_PAUSES = (0.5, 1.0, 2.0)
+"""Seconds between looks for credentials."""
 _ONCE = {"mode": "standard", "total_max_attempts": 1}
 """Of calls that would do their work again, whatever the connection says."""
 
@@ -36,7 +39,11 @@ def aws_clients(connection: ClusterConnection) -> Clients:
             if (service, repeats) not in clients:
                 try:
                     clients[service, repeats] = _client(hook(), session(), service, repeats=repeats)
-                except (AirflowException, ValueError) as error:
+                except AirflowRuntimeError as error:
+                    raise Unavailable(
+                        f"Airflow does not give the connection {connection.credentials_conn_id!r} now: {error}"
+                    ) from error
+                except (AirflowException, NotImplementedError, ValueError) as error:
                     raise connection.wrong("credentials_conn_id", str(error)) from error
             return clients[service, repeats]
 
@@ -54,9 +61,22 @@ def aws_clients(connection: ClusterConnection) -> Clients:
 
     @cache
     def session() -> Any:
-        return hook().get_session()
+        return signed_in(hook().get_session())
 
     return client
+
+
+def signed_in(session: Any) -> Any:
+    """The session, once it has found credentials, or has surely none.
+
+    On a machine of AWS, botocore asks the metadata service once and for one second. One that is slow looks like a machine without
+    credentials, which would be a final error.
+    """
+    for pause in _PAUSES:
+        if session.get_credentials() is not None:
+            break
+        time.sleep(pause)
+    return session
 
 
 def _client(hook: Any, session: Any, service: str, *, repeats: bool) -> Any:
