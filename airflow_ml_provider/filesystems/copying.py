@@ -111,23 +111,11 @@ class Copier:
     def _stream(self, source: str, target: str) -> str:
         """Copy through this process, and the SHA-256 of what was read. A store shows a file only once it is whole."""
         digest = hashlib.sha256()
-        try:
-            with self.filesystem.open(source, "rb") as read, self.filesystem.open(target, "wb") as write:
-                while block := read.read(_BLOCK):
-                    digest.update(block)
-                    write.write(block)
-        except BaseException:  # a file of fsspec that is left by an error is closed, which uploads the part that it has
-            self._remove(target)
-            raise
+        with self.filesystem.open(source, "rb") as read, self.filesystem.open_whole(target) as write:
+            while block := read.read(_BLOCK):
+                digest.update(block)
+                write.write(block)
         return digest.hexdigest()
-
-    def _remove(self, target: str) -> None:
-        try:
-            self.filesystem.rm_file(target)
-        except FileNotFoundError:
-            return
-        except Exception as error:  # noqa: BLE001 - the error of the copy is the one to tell of
-            log.warning("A part of %s is left, which the next try replaces: %s", target, error)
 
     def _compare(self, source: str, target: str, digest: str | None) -> None:
         if not self.verify:

@@ -7,9 +7,11 @@ filesystems, which delete ``br1.txt`` when they are asked to delete ``br[1].txt`
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 from airflow_ml_provider.hooks.mount import MountHook
 from airflow_ml_provider.hooks.stores import is_usable
 
+log = logging.getLogger(__name__)
 schemes = ["mount"]
 _SCHEME = "mount://"
 _WILD = re.compile(r"[*?]")
@@ -265,9 +268,24 @@ class MountFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if source.store is target.store and copies_itself(source.filesystem):
             source.filesystem.cp_file(source.path, target.path, **kwargs)
             return
-        with source.filesystem.open(source.path, "rb") as read, target.filesystem.open(target.path, "wb") as write:
+        with self.open(path1, "rb") as read, self.open_whole(path2) as write:
             while block := read.read(self.blocksize):
                 write.write(block)
+
+    @contextmanager
+    def open_whole(self, path: str) -> Iterator[Any]:
+        """A file to write, of which nothing is left after an error: fsspec closes it then, which uploads the part that was written."""
+        try:
+            with self.open(path, "wb") as write:
+                yield write
+        except BaseException:
+            try:
+                self.rm_file(path)
+            except FileNotFoundError:
+                pass
+            except Exception as error:  # noqa: BLE001 - the first error is the one to tell of
+                log.warning("A part of %s is left: %s", path, error)
+            raise
 
     def mv(self, path1: str, path2: str, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:
         """Move; within one mount by the store itself."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +22,7 @@ from airflow_ml_provider.filesystems.mount import MountFileSystem
 from airflow_ml_provider.hooks.mount import MountHook
 from airflow_ml_provider.hooks.stores import forget_store
 from airflow_ml_provider.sensors.mount import MountFileSensor
-from airflow_ml_provider.triggers.mount import FolderPoller
+from airflow_ml_provider.triggers.mount import FolderPoller, MountFileTrigger
 from tests.processes import eventually
 from tests.servers.azurite import BlobServer
 from tests.servers.process import free_ports
@@ -263,6 +265,35 @@ def test_a_denied_look_is_final(kind: str, stores: dict[str, Store], monkeypatch
     monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id}", json.dumps({**right, "password": "d3Jvbmc="}))
     with pytest.raises((AccessDenied, ConfigurationError)):
         poke(f"mount://{kind}/waits/*.csv")
+
+
+async def _event(trigger: MountFileTrigger) -> Any:
+    async for event in trigger.run():
+        return event.payload
+
+
+def test_a_trigger_waits_a_fault_out_and_tells_of_a_denial(stores: dict[str, Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    name = refused(monkeypatch, "sftp", stores)
+    waiting = MountFileTrigger(f"mount://{name}/a.csv", 1, 0.0, 0.1, deadline=time.time() + 0.5)
+    assert asyncio.run(_event(waiting))["outcome"] == "timeout"
+    right = json.loads(os.environ["AIRFLOW_CONN_THE_S3"])
+    monkeypatch.setenv("AIRFLOW_CONN_THE_S3", json.dumps({**right, "password": "wrong"}))
+    told = asyncio.run(_event(MountFileTrigger("mount://s3/a.csv", 1, 0.0, 0.1)))
+    assert told["outcome"] == "error"
+    assert told["message"].startswith("mount://s3: PermissionError: ")
+
+
+def test_no_part_of_a_file_is_left(store: Store) -> None:
+    """fsspec closes a file that an error leaves, and so uploads what it has."""
+    filesystem, path = MountFileSystem(), f"{store.mount}/parts/a"
+    filesystem.makedirs(f"{store.mount}/parts", exist_ok=True)
+    with pytest.raises(OSError, match="the source is gone"), filesystem.open_whole(path) as file:
+        file.write(b"part")
+        raise OSError("the source is gone")
+    assert not filesystem.exists(path)
+    with filesystem.open_whole(path) as file:
+        file.write(b"whole")
+    assert filesystem.cat_file(path) == b"whole"
 
 
 def test_a_waiting_poller_takes_up_new_credentials(
