@@ -15,6 +15,7 @@ what nobody holds and nobody has used for long, and the longest unused beyond th
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -25,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.core.errors import CapacityError, ConfigurationError
 
 log = logging.getLogger(__name__)
 DAYS_VARIABLE, SIZE_VARIABLE = "AIRFLOW_ML_CACHE_DAYS", "AIRFLOW_ML_CACHE_GIB"
@@ -46,6 +47,18 @@ _guard = threading.Lock()
 def default_root() -> Path:
     """The folder on this machine for what the provider keeps there."""
     return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "spark"
+
+
+@contextlib.contextmanager
+def translated_errors(cache: Path) -> Iterator[None]:
+    """The operating system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        where = f"the cache {cache}: {error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CapacityError(f"{where}: make room, or lower {SIZE_VARIABLE}") from error
+        raise ConfigurationError(f"{where}: let this user write there") from error
 
 
 def entry(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -109,11 +122,15 @@ class _Kept:
 def sweep_at_times(cache: Path) -> None:
     """:func:`sweep`, at most once an hour, whichever process asks."""
     mark = cache / _SWEPT
-    with contextlib.suppress(FileNotFoundError):
-        if time.time() - mark.stat().st_mtime < _EVERY:
-            return
-    if cache.is_dir():
-        limits = Limits.parse(os.environ)
+    if not cache.is_dir():
+        return
+    limits = Limits.parse(os.environ)
+    if not mark.exists():  # an earlier version, which noted no use, may have made what is here: it counts as used now
+        mark.touch()
+        for item in _all(cache):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(item.path / WHOLE if item.path.is_dir() else item.path)
+    if time.time() - mark.stat().st_mtime >= _EVERY:
         mark.touch()
         sweep(cache, limits)
 

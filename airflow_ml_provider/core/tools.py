@@ -69,6 +69,7 @@ def run(
     """The exit code of a program and what it wrote to its two outputs. Nothing of it is left after the time limit.
 
     :param env: all its variables: :func:`clean_environment`.
+    :raises ConfigurationError: the program cannot be started.
     :raises Unavailable: the time limit has passed.
     """
     pipes: dict[str, Any] = {
@@ -78,7 +79,11 @@ def run(
         "errors": "replace",
     }
     # In a process group of its own, so that what it has started ends with it, but in this session, by which a job's processes are known.
-    with subprocess.Popen(list(map(str, command)), env=dict(env), cwd=cwd, text=True, process_group=0, **pipes) as process:
+    try:
+        started = subprocess.Popen(list(map(str, command)), env=dict(env), cwd=cwd, text=True, process_group=0, **pipes)
+    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+        raise ConfigurationError(f"{command[0]} cannot be started: {error.strerror}") from error
+    with started as process:
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:

@@ -152,8 +152,9 @@ class Warm:
         base = spec.native.get("python", sys.executable)
         client = client_library(spark_version) if base == sys.executable else []
         asked = [*client, *(item.model_dump(mode="json") for item in spec.libraries)]
-        caches.sweep_at_times(self.cache)
-        return insist(partial(python_with, self.cache, base, asked), log=self.log)
+        with caches.translated_errors(self.cache):
+            caches.sweep_at_times(self.cache)
+            return insist(partial(python_with, self.cache, base, asked), log=self.log)
 
 
 def client_library(spark_version: str | None) -> list[dict[str, Any]]:

@@ -51,10 +51,15 @@ def archive(
     :raises Unavailable: an index cannot be reached, and no older archive is there.
     """
     cache = cache or caches.default_root() / "cache"
+    with caches.translated_errors(cache):
+        return _archive(packages, python, machine, cache, today or datetime.now(tz=UTC).date())
+
+
+def _archive(packages: Sequence[Mapping[str, Any]], python: str, machine: str, cache: Path, today: date) -> Path:
     caches.sweep_at_times(cache)
     text = json.dumps([python, machine, [contents(item) for item in packages]], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
-    folder = cache / "packages" / f"{key}-{(today or datetime.now(tz=UTC).date()).isoformat()}"
+    folder = cache / "packages" / f"{key}-{today.isoformat()}"
     try:
         made = caches.entry(folder, lambda empty: _make(empty, packages, python, machine))
     except Unavailable as error:
@@ -76,8 +81,8 @@ def write_zip(folder: Path, path: Path) -> None:
         for file in sorted(folder.rglob("*")):
             if file.is_file() and file.name != ".lock":
                 name = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _LONG_AGO)
-                name.compress_type = zipfile.ZIP_DEFLATED
-                with file.open("rb") as content, made.open(name, "w", force_zip64=True) as target:
+                name.compress_type, name.file_size = zipfile.ZIP_DEFLATED, file.stat().st_size
+                with file.open("rb") as content, made.open(name, "w") as target:
                     shutil.copyfileobj(content, target)
 
 
@@ -126,12 +131,13 @@ def _install(
 def _uv() -> str:
     try:
         from uv import find_uv_bin
-    except ImportError:
+
+        return str(find_uv_bin())
+    except (ImportError, FileNotFoundError):
         found = shutil.which("uv")
         if found is None:
             raise ConfigurationError('libraries: uv is missing: pip install "airflow-ml-provider[amazon]"') from None
         return found
-    return str(find_uv_bin())
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from airflow_ml_provider.core import caches
 from airflow_ml_provider.core.caches import Limits
-from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.core.errors import CapacityError, ConfigurationError
 
 DAY = 24 * 3600.0
 HOLDER = """
@@ -147,15 +148,36 @@ def test_a_use_makes_an_entry_young_again(tmp_path: Path) -> None:
 def test_a_cache_is_swept_once_an_hour_with_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(caches.DAYS_VARIABLE, "2")
     caches.sweep_at_times(tmp_path / "nothing")
-    first = make(tmp_path / "python" / "a", days_old=3)
+    folder = make(tmp_path / "python" / "a", days_old=3)
+    (tmp_path / ".swept").touch()
     caches.sweep_at_times(tmp_path)
-    assert not first.exists()
-    second = make(tmp_path / "python" / "b", days_old=3)
-    caches.sweep_at_times(tmp_path)
-    assert second.exists()
+    assert folder.exists()
     age(tmp_path / ".swept", 1)
     caches.sweep_at_times(tmp_path)
-    assert not second.exists()
+    assert not folder.exists()
+
+
+def test_what_an_earlier_version_made_counts_as_used_when_it_is_first_seen(tmp_path: Path) -> None:
+    folder = make(tmp_path / "python" / "a", days_old=100)
+    (folder / caches.WHOLE).write_text("")
+    age(folder / caches.WHOLE, 100)
+    caches.sweep_at_times(tmp_path)
+    age(tmp_path / ".swept", 1)
+    caches.sweep_at_times(tmp_path)
+    assert folder.exists()
+
+
+def test_errors_of_the_disk_are_ours(tmp_path: Path) -> None:
+    with (
+        pytest.raises(CapacityError, match=r"No space left on device: make room, or lower AIRFLOW_ML_CACHE_GIB"),
+        caches.translated_errors(tmp_path),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with (
+        pytest.raises(ConfigurationError, match=r"Permission denied: /x: let this user write"),
+        caches.translated_errors(tmp_path),
+    ):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/x")
 
 
 def test_settings() -> None:

@@ -88,6 +88,11 @@ def test_nothing_is_left_after_the_time_limit(tmp_path: Path) -> None:
     eventually(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
 
 
+def test_a_program_that_is_missing_is_an_error_of_ours() -> None:
+    with pytest.raises(ConfigurationError, match=r"/nowhere/python cannot be started: No such file or directory"):
+        tools.run(["/nowhere/python"], env={}, seconds=1)
+
+
 PIP_REFUSED = (
     "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after connection broken by "
     "'NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection object>: Failed to establish a new connection: [Errno 111] "
