@@ -12,9 +12,15 @@ from pydantic_core import core_schema
 
 from airflow_ml_provider.core.errors import SpecError
 
+_LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
 _MEMORY = re.compile(r"(\d+)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*\d+(\.\d+)?\s*")
 _UNIT_MIB = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024}
+
+
+def without_logins(text: str) -> str:
+    """The text without the user names and passwords of the URLs in it."""
+    return _LOGIN.sub("", text)
 
 
 def memory_mib(text: str) -> int:
@@ -102,7 +108,7 @@ def _problem(spec: type[Spec], item: Mapping[str, Any]) -> list[str]:
     message = str(item["msg"]).removeprefix("Value error, ")
     if not item["loc"]:
         return [f"{where}: {message}"]
-    return [f"{where}: got {item['input']!r}: {message}"]
+    return [f"{where}: got {without_logins(repr(item['input']))}: {message}"]
 
 
 def _suggestion(name: str, fields: list[str]) -> str:

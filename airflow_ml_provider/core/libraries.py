@@ -16,7 +16,8 @@ from airflow_ml_provider.core.fields import OneOf, Spec
 
 _COORDINATES = r"^[\w.-]+:[\w.-]+:[\w.-]+$"
 _GROUP_AND_NAME = r"^[\w.-]+:[\w.*-]+$"
-_LOGIN = re.compile(r"://[^/\s@]+@")
+_LOGIN = re.compile(r"https?://[^/\s@]+@|://[^/\s@:]+:[^/\s@]+@")
+"""In a requirement. A name alone is no secret where a key signs in: ``git+ssh://git@host/…``."""
 _INCLUDES = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[=\s]*(?P<path>\S+)", re.MULTILINE)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from airflow_ml_provider.core.errors import CapacityError, ConfigurationError, ProviderError, Unavailable
+from airflow_ml_provider.core.fields import without_logins
 
 T = TypeVar("T")
 
@@ -33,7 +34,6 @@ _KEPT_BEGINNINGS = ("LC_", "PIP_", "UV_", "XDG_")
 _KEPT_IN_ANY_CASE = frozenset(("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"))
 _OTHER_INDEXES = ("PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX")
 _LAST_LINES = 12
-_LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
 _FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
 _UNREACHABLE = re.compile(
     # What pip (urllib3), uv (reqwest) and Ivy (Java) say when an index does not answer, or answers with an error of its own.
@@ -122,11 +122,6 @@ def failure(what: str, said: str) -> ProviderError:
     if _UNREACHABLE.search(said):
         return Unavailable(f"{what}: a package index cannot be reached:\n{last}")
     return ConfigurationError(f"{what}:\n{last}")
-
-
-def without_logins(text: str) -> str:
-    """The text without the user names and passwords of the URLs in it."""
-    return _LOGIN.sub("", text)
 
 
 def patiently(call: Callable[[], T], *, seconds: float = 120.0, pause: float = 2.0, check: Callable[[], None] | None = None) -> T:

@@ -23,6 +23,7 @@ from airflow_ml_provider.backends.local.layout import alone, make_folder
 from airflow_ml_provider.backends.local.translate import OWN_CLASSES
 from airflow_ml_provider.core import tools
 from airflow_ml_provider.core.errors import CapacityError, ConfigurationError, ProviderError, Unavailable
+from airflow_ml_provider.core.fields import without_logins
 from airflow_ml_provider.core.lowering import RUNNERS
 
 LOCK = Path(__file__).with_name("connectors.json")
@@ -99,7 +100,7 @@ def _fetch(jar: Mapping[str, Any]) -> bytes:
         else:
             break
     if hashlib.sha256(content).hexdigest() != jar["sha256"]:
-        raise OSError(f"{tools.without_logins(url)} is not the file that {LOCK.name} names")
+        raise OSError(f"{without_logins(url)} is not the file that {LOCK.name} names")
     return content
 
 
@@ -108,7 +109,7 @@ def _failure(name: str, error: Exception) -> ProviderError:
     what = f"mounts: the connector {name!r} could not be downloaded ({error})"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return CapacityError(f"{what}: make room, or give the connection another staging_uri")
-    repository = tools.without_logins(_repository())
+    repository = without_logins(_repository())
     if _is_passing(error):
         return Unavailable(f"{what}: {repository} cannot be reached, or answers with an error of its own")
     fix = f"let this machine reach {repository}, or name another Maven repository in the variable {REPOSITORY_VARIABLE}"

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from airflow_ml_provider.core.errors import ProviderError, SpecError
-from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, PythonCode, PythonFile, memory_mib, merge
+from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, PyPI, PythonCode, PythonFile, memory_mib, merge
 
 
 def problems(spec: type, **fields: Any) -> tuple[str, ...]:
@@ -128,3 +128,19 @@ def test_merge_goes_into_mappings_and_replaces_the_rest() -> None:
     base = {"a": {"b": 1, "c": [1]}, "d": 1}
     assert merge(base, {"a": {"c": [2], "e": 3}, "d": {"f": 1}}) == {"a": {"b": 1, "c": [2], "e": 3}, "d": {"f": 1}}
     assert base == {"a": {"b": 1, "c": [1]}, "d": 1}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"requirement": "corp", "index_url": "https://user:canary@pypi.corp/simple"},
+        {"requirement": "corp @ https://user:canary@pypi.corp/corp-1.0-py3-none-any.whl"},
+        {"requirement": "corp @ git+https://canary@git.corp/corp.git"},
+    ],
+)
+def test_a_package_names_no_login(fields: dict[str, str]) -> None:
+    """It is in command lines, and in plans, which are printable."""
+    (problem,) = problems(PyPI, **fields)
+    assert "holds a user's name or password, and a plan is printable: keep them in pip.conf or .netrc" in problem
+    assert "canary" not in problem
+    assert PyPI("corp @ git+ssh://git@git.corp/corp.git").requirement
