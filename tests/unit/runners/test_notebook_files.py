@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_ml_provider.core.mounts import Mount, open_mount
+from airflow_ml_provider.runners.notebook.errors import Missing
 from airflow_ml_provider.runners.notebook.files import FileSystem, split_path
 
 ODD = ["#old", "a?b", "50%", "a%20b", "a b", "a+b", "[x]", "{y}", "é", "☃", "a:b", "*", '"q"', "'", "\\", "~", "&=;", "..x"]
@@ -64,6 +65,17 @@ def test_a_copy_onto_or_into_its_source_is_refused(fs: FileSystem, lake: Path) -
                 command(f"/mnt/raw/{source}", f"dbfs:/mnt/raw/{target}", recurse=True)
     fs.cp("/mnt/raw/in", "/mnt/raw/in2", recurse=True)
     assert (lake / "in" / "a").read_text() == (lake / "in2" / "a").read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    "path", ["/mnt/raw/../../etc", "dbfs:/mnt/raw/a/../../../etc", "/dbfs/../etc", "dbfs:/mnt/raw/../secret", "/mnt/.."]
+)
+def test_no_path_leads_out_of_a_mount(fs: FileSystem, lake: Path, path: str) -> None:
+    (lake.parent / "secret").mkdir()
+    for command in (fs.rm, fs.mkdirs, fs.head):
+        with pytest.raises(Missing, match="is in no mount of this cluster"):
+            command(path)
+    assert (lake.parent / "secret").is_dir()
 
 
 def test_a_relative_path_of_this_machine_is_refused(fs: FileSystem) -> None:
