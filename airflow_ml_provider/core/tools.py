@@ -33,7 +33,7 @@ _KEPT = frozenset(
 _KEPT_BEGINNINGS = ("LC_", "PIP_", "UV_", "XDG_")
 _KEPT_IN_ANY_CASE = frozenset(("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"))
 _OTHER_INDEXES = ("PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX")
-_LAST_LINES = 12
+_LAST_LINES, _LAST_REASONS = 12, 3
 _FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
 _UNREACHABLE = re.compile(
     # What pip (urllib3), uv (reqwest) and Ivy (Java) say when an index does not answer, or answers with an error of its own.
@@ -116,12 +116,12 @@ def install(
 
 def failure(what: str, said: str) -> ProviderError:
     """The error for what a program said before it failed, with its last lines, and without names and passwords in URLs."""
-    last = "\n".join(without_logins(said).strip().splitlines()[-_LAST_LINES:])
+    lines = [line for line in without_logins(said).strip().splitlines() if line.strip() and not line.startswith("\tat ")]
     if _FULL.search(said):
-        return CapacityError(f"{what}: this machine has no room left:\n{last}")
-    if _UNREACHABLE.search(said):
-        return Unavailable(f"{what}: a package index cannot be reached:\n{last}")
-    return ConfigurationError(f"{what}:\n{last}")
+        return CapacityError("\n".join([f"{what}: this machine has no room left:", *lines[-_LAST_LINES:]]))
+    if unreachable := [line.strip() for line in lines if _UNREACHABLE.search(line)]:
+        return Unavailable("\n".join([f"{what}: a package index cannot be reached:", *unreachable[-_LAST_REASONS:]]))
+    return ConfigurationError("\n".join([f"{what}:", *lines[-_LAST_LINES:]]))
 
 
 def patiently(call: Callable[[], T], *, seconds: float = 120.0, pause: float = 2.0, check: Callable[[], None] | None = None) -> T:

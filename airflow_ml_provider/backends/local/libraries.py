@@ -21,6 +21,8 @@ OfPlan = Mapping[str, Any]
 """A library as a plan has it."""
 _OF_PYTHON = ("pypi", "wheel", "requirements")
 _SITE = "import site; print('\\n'.join(site.getsitepackages()))"
+_CENTRAL = "DEFAULT_ARTIFACT_REPOSITORY"
+"""Spark's own variable for another repository in the place of Maven Central."""
 _WHAT = "libraries: they could not be installed"
 
 
@@ -102,7 +104,11 @@ def _resolve(folder: Path, java: Path, spark_home: Path, libraries: Sequence[OfP
         *(("--exclude-packages", exclusions) if exclusions else ()),
         str(program),
     ]
-    env = {**tools.clean_environment(os.environ), "SPARK_HOME": str(spark_home), "PYSPARK_PYTHON": sys.executable}
+    env = {
+        **tools.clean_environment(os.environ, also=(_CENTRAL,)),
+        "SPARK_HOME": str(spark_home),
+        "PYSPARK_PYTHON": sys.executable,
+    }
     tools.install(_WHAT, command, env=env)
     shutil.rmtree(folder / "cache", ignore_errors=True)
 
