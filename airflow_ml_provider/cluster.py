@@ -109,13 +109,16 @@ class SparkCluster(TaskGroup):
         return SparkJobOperator.partial(task_id=task_id, cluster=self.handle, **fields)
 
     def _wrap(self) -> None:
-        """Put the setup before every task inside and the teardown after every one."""
+        """Put the setup before every task inside, and the teardown after every one.
+
+        Each task is a direct upstream of the teardown, not only the last ones: Airflow judges a trigger rule by direct upstreams. A
+        task after a failed one counts as done at once, while a task beside the failed one may still run on the cluster.
+        """
         inside = [task for task in self if task is not self.create]
         ids = {task.task_id for task in inside}
         terminate = TerminateSparkClusterOperator(task_id="terminate_cluster", cluster=self.handle)
         for task in inside:
             if task.upstream_task_ids.isdisjoint(ids):
                 self.create.set_downstream(task)
-            if task.downstream_task_ids.isdisjoint(ids):
-                task.set_downstream(terminate)
+            task.set_downstream(terminate)
         terminate.as_teardown(setups=self.create)

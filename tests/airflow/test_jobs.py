@@ -120,7 +120,7 @@ def test_setup_and_teardown_stand_around_every_task_inside(service, program):
     assert create.is_setup
     assert terminate.is_teardown
     assert create.downstream_task_ids == {"etl.a", "etl.inner.b", "etl.inner.free", "etl.terminate_cluster"}
-    assert terminate.upstream_task_ids == {"etl.create_cluster", "etl.inner.b", "etl.inner.free"}
+    assert terminate.upstream_task_ids == {"etl.create_cluster", "etl.a", "etl.inner.b", "etl.inner.free"}
     assert after.operator.upstream_task_ids == {"etl.inner.b", "etl.inner.free"}
     assert alone.operator.upstream_task_ids == {"etl.create_cluster"}
 
