@@ -152,6 +152,21 @@ class Run:
             session.flush()
         _run_task(ti=ti, task=self.dag.task_dict[task_id], run_triggerer=True)
 
+    def would_start(self, states: dict[str, str | None]) -> set[str]:
+        """The tasks that Airflow's scheduler would start if tasks were in these states."""
+        from airflow.models.dagbag import DBDagBag
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            run = session.merge(self._run)
+            run.dag = DBDagBag().get_latest_version_of_dag(self.dag.dag_id, session=session)
+            for ti in run.get_task_instances(session=session):
+                if ti.task_id in states:
+                    ti.state = states[ti.task_id]
+            session.flush()
+            decision = run.task_instance_scheduling_decisions(session=session)
+            return {ti.task_id for ti in decision.schedulable_tis}
+
     def _tis(self) -> list[Any]:
         from airflow.utils.session import create_session
 

@@ -261,3 +261,15 @@ def test_a_wrong_rendered_field_is_not_retried(run, service, program, log):
     done = run(dag)
     assert (done.states["create"], done.ti("create").try_number) == ("failed", 1)
     assert "ClusterSpec.workers: got 'many'" in log()
+
+
+@pytest.mark.parametrize("slow", ["running", "deferred", "up_for_retry"])
+def test_the_cluster_outlives_a_failed_job_for_the_job_beside_it(run, service, program, slow):
+    """Airflow's own scheduling decision, which differs between versions: the teardown waits for what still runs."""
+    with DAG(f"healthy_{slow}", schedule=None) as dag, SparkCluster("etl") as cluster:
+        jobs = [cluster.job(name, program=program) for name in ("fails", "slow", "last")]
+        jobs[:2] >> jobs[2]
+    done = run(dag)
+    states = {"etl.fails": "failed", "etl.slow": slow, "etl.last": "upstream_failed", "etl.terminate_cluster": None}
+    assert "etl.terminate_cluster" not in done.would_start(states)
+    assert "etl.terminate_cluster" in done.would_start({**states, "etl.slow": "success"})
