@@ -20,15 +20,15 @@ _REST = 60.0
 class Reopening:
     """A backend that is opened again when the service denies a call: a key was rotated, or a session has expired.
 
-    The call is then made once more. It has the methods and the capabilities of the backend that ``open_`` gives. After a denial that opening
-    again did not mend, the next minute's denials are final at once: the permission itself is missing.
+    The call is then made once more. It has the methods and the capabilities of the backend. After a denial that opening again did not
+    mend, the next minute's denials are final at once: the permission itself is missing.
 
-    :param open_: reads the connection and opens the backend. Makes no call to the service.
+    :param open_again: reads the connection and opens the backend. Makes no call to the service.
     """
 
-    def __init__(self, open_: Callable[[], Backend]) -> None:
-        self._open = open_
-        self._backend = open_()
+    def __init__(self, backend: Backend, open_again: Callable[[], Backend]) -> None:
+        self._backend = backend
+        self._open_again = open_again
         # Reentrant: ``on_kill`` runs in a signal handler, perhaps while the same thread holds it.
         self._lock = threading.RLock()
         self._final_until = 0.0
@@ -60,7 +60,7 @@ class Reopening:
         """The backend that follows the denied one; threads that were denied together share it."""
         with self._lock:
             if self._backend is denied:
-                self._backend = self._open()
+                self._backend = self._open_again()
             return self._backend
 
 

@@ -12,10 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from airflow.sdk.bases.hook import BaseHook
 
-from airflow_ml_provider._compat import AirflowNotFoundException
+from airflow_ml_provider._compat import AirflowNotFoundException, AirflowRuntimeError
 from airflow_ml_provider.core.backend import Backend
 from airflow_ml_provider.core.caches import default_root
-from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
+from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError, Unavailable
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.registry import BACKENDS, backend_class
 from airflow_ml_provider.core.spec import ClusterSpec, merge
@@ -98,6 +98,10 @@ SERVICES: dict[str, Service] = {
 }
 
 
+def _built(connection: ClusterConnection) -> Backend:
+    return SERVICES[connection.backend].build(connection)
+
+
 class SparkClusterHook(BaseHook):
     """Opens the service that a ``spark_cluster`` connection names.
 
@@ -125,12 +129,17 @@ class SparkClusterHook(BaseHook):
 
     @cached_property
     def connection(self) -> ClusterConnection:
-        """The connection's fields, checked; :class:`ConfigurationError` names a wrong one."""
+        """The connection's fields, checked; :class:`ConfigurationError` names a wrong one.
+
+        :raises Unavailable: Airflow's API server does not give it.
+        """
         try:
             found = self.get_connection(self.spark_conn_id)
         except AirflowNotFoundException:
             fix = f"create a connection with this id and the type {self.conn_type!r}"
             raise ConfigurationError(f"connection {self.spark_conn_id!r} does not exist: {fix}") from None
+        except AirflowRuntimeError as error:
+            raise Unavailable(f"connection {self.spark_conn_id!r}: Airflow's API server does not give it: {error}") from error
         if found.conn_type != self.conn_type:
             raise ConfigurationError(
                 f"connection {self.spark_conn_id!r}: got the type {found.conn_type!r}: takes {self.conn_type!r}"
@@ -140,14 +149,14 @@ class SparkClusterHook(BaseHook):
     @cached_property
     def backend(self) -> Backend:
         """The service behind the connection, opened again when it denies a call. Makes no call."""
-        return cast(Backend, Reopening(self._open))
+        return cast(Backend, Reopening(_built(self.connection), self._open_again))
 
-    def _open(self) -> Backend:
+    def _open_again(self) -> Backend:
         """The service, with the credentials that its connections have now."""
         now = type(self)(self.spark_conn_id).connection
         if now.backend != self.connection.backend:
             raise now.wrong("backend", f"got {now.backend!r}, which was {self.connection.backend!r} before: change it back")
-        return SERVICES[now.backend].build(now)
+        return _built(now)
 
     @property
     def poll_interval(self) -> float:

@@ -47,7 +47,7 @@ class EndOrphanedClustersOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         with final_errors():
             hook = SparkClusterHook(self.spark_conn_id)
-            backend = hook.backend
+            backend = insist(lambda: hook.backend, log=self.log)
         only_say = str(self.report_only).lower() == "true"
         orphans = {
             cluster.id: str(Handle(backend.name, self.spark_conn_id, cluster.id)) for cluster in self._orphans(context, backend)

@@ -109,6 +109,7 @@ class CreateSparkClusterOperator(BaseOperator):
         """The handle of this task's cluster, which is made if need be."""
         with final_errors():
             hook = SparkClusterHook(self.spark_conn_id)
+            insist(lambda: hook.connection, log=self.log)
             spec = self._spec(hook, context)
             mounted, secrets = hook.open_mounts(spec)
             plan = hook.backend.plan_cluster(mounted)
@@ -210,7 +211,7 @@ class TerminateSparkClusterOperator(BaseOperator):
             if self.cluster:
                 with final_errors():
                     handle = Handle.parse(self.cluster)
-                    backend = SparkClusterHook.for_handle(handle).backend
+                    backend = insist(lambda: SparkClusterHook.for_handle(handle).backend, log=self.log)
                 # The siblings are listed once the known cluster was asked to end: that needs no permission to list.
                 terminate_all(backend, chain([handle.cluster], self._siblings(context, backend, handle)), log=self.log)
         finally:

@@ -213,7 +213,7 @@ class SparkJobOperator(BaseOperator):
         return hand_on(result, context["ti"]) if self._is_notebook else result
 
     def _open(self, handle: Handle) -> Backend:
-        hook = SparkClusterHook.for_handle(handle)
+        hook = insist(partial(SparkClusterHook.for_handle, handle), log=self.log)
         self._killed.backend = hook.backend
         self.poll_interval = self.poll_interval or hook.poll_interval
         return hook.backend

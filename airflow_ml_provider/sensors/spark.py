@@ -27,10 +27,10 @@ class _SparkSensor(DeferrableSensor):
     handle_field: ClassVar[str]
 
     def poke(self, context: Context) -> PokeReturnValue:
-        with final_errors():
-            handle = self._handle()
-            backend = SparkClusterHook.for_handle(handle).backend
         try:
+            with final_errors():
+                handle = self._handle()
+                backend = SparkClusterHook.for_handle(handle).backend
             return self._look(backend, handle)
         except Unavailable as error:
             self.log.warning("The service is unavailable: %s", error)

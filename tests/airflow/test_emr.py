@@ -315,7 +315,7 @@ def test_a_late_answer_makes_no_second_cluster_or_step_whatever_the_connection_s
 @only_emr
 def test_errors_name_the_action_and_the_field(service, monkeypatch):
     backend = SparkClusterHook().backend
-    service.faults.add(Fault.DENIED, "ListClusters")
+    service.faults.add(Fault.DENIED, "ListClusters", times=None)
     with pytest.raises(AccessDenied, match="Grant elasticmapreduce:ListClusters to whoever credentials_conn_id signs in as"):
         list(backend.owned())
     service.faults.clear()

@@ -154,7 +154,7 @@ def test_threads_that_are_denied_together_share_what_is_opened(keys):
         opened.append(1)
         return Slow("threads", keys)
 
-    backend = Reopening(open_)
+    backend = Reopening(open_(), open_)
     rotate(keys)
     threads = [threading.Thread(target=backend.describe, args=([],)) for _ in range(4)]
     for thread in threads:
@@ -173,3 +173,17 @@ def test_it_has_the_backends_capabilities_and_no_others(keys, job):
     with pytest.raises(AttributeError):
         backend.page("c", "j")
     copy.copy(backend)
+
+
+def test_a_silent_api_server_is_a_passing_fault(monkeypatch):
+    """What the Task SDK raises while Airflow's API server restarts: ``airflow.sdk.execution_time.context._get_connection``."""
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+    from airflow.sdk.execution_time.comms import ErrorResponse
+
+    def silent(cls, conn_id):
+        raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"message": "connection refused"}))
+
+    monkeypatch.setattr(SparkClusterHook, "get_connection", classmethod(silent))
+    with pytest.raises(Unavailable, match="API server does not give it"):
+        SparkClusterHook.for_handle("memory://spark_cluster_default/c")
+    assert not SparkJobSensor(task_id="watch", job="memory://spark_cluster_default/c/j").poke({}).is_done
