@@ -9,15 +9,19 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+# Names, texts and comments as Spark's lexer reads them (SqlBaseLexer.g4): /*+ begins a hint, other comments nest.
 _TOKEN = re.compile(
-    r"""(?P<comment>--[^\n]*|/\*.*?\*/)
+    r"""(?P<line>--(?:\\\n|[^\r\n])*)
+    |(?P<open>/\*(?!\+))
     |getArgument\(\s*(?P<mark>["'])(?P<argument>.*?)(?P=mark)\s*\)
     |(?P<raw>(?<!\w)[rR](?:'[^']*'|"[^"]*"))
     |(?P<quoted>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
     |(?P<name>`(?:[^`]|``)*`)
+    |(?P<dollars>(?P<tag>\$[A-Za-z]*\$)(?P<inside>.*?)(?P=tag))
     |(?P<slot>(?<!\\)\$(?:\{[^{}]+\}|[A-Za-z_]\w*))""",
     re.DOTALL | re.VERBOSE,
 )
+_EDGE = re.compile(r"/\*(?!\+)|\*/")
 _SLOT = re.compile(r"(?<!\\)\$(?:\{([^{}]+)\}|([A-Za-z_]\w*))")
 
 
@@ -85,30 +89,52 @@ def has_widgets(statement: str) -> bool:
     return "$" in statement or "getArgument" in statement
 
 
-def with_widgets(statement: str, values: Mapping[str, str], *, backslash_escapes: bool = True) -> str:
+def with_widgets(
+    statement: str, values: Mapping[str, str], *, backslash_escapes: bool = True, double_quotes_name: bool = False
+) -> str:
     """The statement with ``${name}``, ``$name`` and ``getArgument("name")`` replaced by widgets' values, as Databricks does.
 
     In quotes a value stays within the quotes, whatever is in it; ``getArgument`` becomes a text literal. Elsewhere ``${name}`` is
     replaced by the value as it is, such as the name of a table. Comments are left alone.
 
     :param backslash_escapes: False when ``spark.sql.parser.escapedStringLiterals`` is true.
+    :param double_quotes_name: True when ``spark.sql.ansi.doubleQuotedIdentifiers`` is.
     :raises ValueError: a value cannot be written between the quotes.
     """
 
-    def replaced(match: re.Match[str]) -> str:
+    def written(match: re.Match[str]) -> str:
+        text, end = match[0], match[0][-1]
         if match["argument"] is not None:
-            return _literal(values[match["argument"]], backslash_escapes) if match["argument"] in values else match[0]
+            return _literal(values[match["argument"]], backslash_escapes) if match["argument"] in values else text
         if match["slot"]:
-            return _filled(match[0], values, str)
-        if match["name"]:
-            return _filled(match[0], values, lambda value: value.replace("`", "``"))
-        if match["raw"] or (match["quoted"] and not backslash_escapes):
-            return _filled(match[0], values, lambda value: _verbatim(value, match[0][-1]))
-        if match["quoted"]:
-            return _filled(match[0], values, lambda value: _escaped(value, match[0][-1]))
-        return match[0]
+            return _filled(text, values, str)
+        if match["dollars"]:
+            return match["tag"] + _filled(match["inside"], values, lambda value: _verbatim(value, "$")) + match["tag"]
+        if match["name"] or (double_quotes_name and end == '"' and not match["raw"]):
+            return _filled(text, values, lambda value: value.replace(end, end * 2))
+        if match["raw"]:
+            return _filled(text, values, lambda value: _verbatim(value, end))
+        if not backslash_escapes:  # a backslash stands for itself, but hides the quote after it
+            return _filled(text, values, lambda value: _verbatim(value, end, "\\"))
+        return _filled(text, values, lambda value: _escaped(value, end))
 
-    return _TOKEN.sub(replaced, statement)
+    pieces, at = [], 0
+    while match := _TOKEN.search(statement, at):
+        end = _comment_end(statement, match.end()) if match["open"] else match.end()
+        is_comment = match["open"] or match["line"]
+        pieces += [statement[at : match.start()], statement[match.start() : end] if is_comment else written(match)]
+        at = end
+    return "".join([*pieces, statement[at:]])
+
+
+def _comment_end(text: str, at: int) -> int:
+    """Where a comment ends that has begun before ``at``, with the comments in it."""
+    depth = 1
+    for edge in _EDGE.finditer(text, at):
+        depth += 1 if edge[0] == "/*" else -1
+        if not depth:
+            return edge.end()
+    return len(text)
 
 
 def _filled(text: str, values: Mapping[str, str], write: Any) -> str:
@@ -129,7 +155,9 @@ def _escaped(value: str, quote: str) -> str:
     return value.replace("\\", "\\\\").replace(quote, f"\\{quote}")
 
 
-def _verbatim(value: str, quote: str) -> str:
-    if quote in value or "\\" in value:
-        raise ValueError(f"the widget's value {value!r} cannot be written between {quote} here: use :name instead of ${{name}}")
+def _verbatim(value: str, *refused: str) -> str:
+    if quote := next((one for one in refused if one in value), ""):
+        raise ValueError(
+            f"the widget's value {value!r} has {quote} in it and cannot be written here: use :name instead of ${{name}}"
+        )
     return value

@@ -54,13 +54,18 @@ def query(session: Session, text: str) -> Any:
             continue
         statement = written.text
         if has_widgets(statement):  # still one statement: Spark refuses what a widget's value adds to it
-            escapes = session.spark.conf.get("spark.sql.parser.escapedStringLiterals", "false") != "true"
-            statement = with_widgets(statement, widgets.getAll(), backslash_escapes=escapes)
+            escapes = not _is_on(session, "spark.sql.parser.escapedStringLiterals")
+            names = _is_on(session, "spark.sql.ansi.enabled") and _is_on(session, "spark.sql.ansi.doubleQuotedIdentifiers")
+            statement = with_widgets(statement, widgets.getAll(), backslash_escapes=escapes, double_quotes_name=names)
         args = {name: widgets.get(name) for name in sorted(written.names)}
         result = session.spark.sql(statement, args=args) if args else session.spark.sql(statement)
     if result is not None:
         session.namespace["_sqldf"] = result
     return result
+
+
+def _is_on(session: Session, property_: str) -> bool:
+    return str(session.spark.conf.get(property_, "false")).lower() == "true"
 
 
 def run_shell(session: Session, text: str) -> int:

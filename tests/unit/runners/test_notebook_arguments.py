@@ -137,12 +137,18 @@ HOSTILE = "it's \\' OR 1=1 -- \\"
         ("SELECT '\\$day' -- ${day}\n/* $day */", "SELECT '\\$day' -- ${day}\n/* $day */"),
         ('SELECT getArgument("bad")', "SELECT 'it\\'s \\\\\\' OR 1=1 -- \\\\'"),
         ("SELECT '<${bad}>', \"$bad\"", "SELECT '<it\\'s \\\\\\' OR 1=1 -- \\\\>', \"it's \\\\' OR 1=1 -- \\\\\""),
-        ("SELECT r'${day}'", "SELECT r'7'"),
+        ("SELECT r'${day}', r'$path'", "SELECT r'7', r'a\\b'"),
         ("SELECT `${tick}`", "SELECT `a``b`"),
+        (
+            "SELECT /*+ REPARTITION(${day}) */ 1 /* a /* b */ ${bad} */ + $day",
+            "SELECT /*+ REPARTITION(7) */ 1 /* a /* b */ ${bad} */ + 7",
+        ),
+        ("SELECT $$it's ${day}$$, $x$ $day $x$", "SELECT $$it's 7$$, $x$ 7 $x$"),
+        ("SELECT 1 /* ${day}", "SELECT 1 /* ${day}"),
     ],
 )
 def test_values_of_widgets_in_sql_stay_in_their_quotes(statement: str, expected: str) -> None:
-    assert with_widgets(statement, {"day": "7", "bad": HOSTILE, "tick": "a`b"}) == expected
+    assert with_widgets(statement, {"day": "7", "bad": HOSTILE, "tick": "a`b", "path": "a\\b"}) == expected
 
 
 def test_values_of_widgets_where_a_backslash_is_a_character() -> None:
@@ -152,8 +158,13 @@ def test_values_of_widgets_where_a_backslash_is_a_character() -> None:
     assert hostile == f"CAST(X'{HOSTILE.encode().hex()}' AS STRING)"
     with pytest.raises(ValueError, match="use :name instead"):
         with_widgets("'${bad}'", {"bad": HOSTILE}, backslash_escapes=False)
-    with pytest.raises(ValueError, match="use :name instead"):
-        with_widgets("r'${bad}'", {"bad": HOSTILE})
+    for quoted in ("r'${bad}'", "$$${bad}$$"):
+        with pytest.raises(ValueError, match="use :name instead"):
+            with_widgets(quoted, {"bad": HOSTILE + "$$"})
+
+
+def test_values_of_widgets_in_double_quotes_that_make_a_name() -> None:
+    assert with_widgets('SELECT "${bad}"', {"bad": 'a"\\'}, double_quotes_name=True) == 'SELECT "a""\\"'
 
 
 @pytest.mark.parametrize(
