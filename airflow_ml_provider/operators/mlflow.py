@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -83,7 +84,7 @@ class RegisterModelOperator(_ModelOperator):
         self.log.info("Run %s, the best of %d, is %s version %s", best.run_id, len(found), name, version)
         self._show(context, hook.model_url(name, version))
         uri = f"models:/{name}/{version}"
-        return {"name": name, "version": version, "uri": uri, "run_id": best.run_id, "metrics": dict(best.metrics)}
+        return {"name": name, "version": version, "uri": uri, "run_id": best.run_id, "metrics": _finite(best.metrics)}
 
 
 class EvaluateModelOperator(_ModelOperator):
@@ -137,7 +138,8 @@ class EvaluateModelOperator(_ModelOperator):
         self.log.info("Gate (%s) for %s version %s: %s", mode, name, version, said)
         if not verdict.proceed:
             raise AirflowFailException(f"{name} version {version} does not pass the gate: {said}")
-        return {"name": name, "version": version, "alias": self.alias, **asdict(verdict), "reasons": list(verdict.reasons)}
+        seen = {**_finite(asdict(verdict)), "reasons": list(verdict.reasons)}
+        return {"name": name, "version": version, "alias": self.alias, **seen}
 
 
 class PromoteModelOperator(_ModelOperator):
@@ -193,6 +195,11 @@ def _expected(gate: Mapping[str, Any]) -> tuple[str | None, str]:
         raise SpecError("gate: the version did not pass: it is not promoted")
     seen = gate["champion_version"]
     return (None if seen is None else str(seen)), str(gate.get("alias") or CHAMPION)
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with None for NaN and infinities, which JSON, and so an XCom on PostgreSQL, cannot hold."""
+    return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()}
 
 
 def _number(field: str, value: Any) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,25 @@ _BY_SUFFIX: dict[str, tuple[str, str]] = {
 }
 _FILES = ("path", "file", "wheel", "jar")
 _NEEDS_MORE = {".jar": "SparkJar(jar=…, main_class=…)", ".whl": "PythonWheel(wheel=…, entry_point=…)"}
+_FLOAT = "__float__"
 _NO_ARGS = ("sql", "notebook")
 _TAKES = "takes the path of a .py, .sql, .ipynb, .scala or .R file, or a program such as PythonFile, SparkJar or Sql"
+
+
+def storable(value: Any) -> Any:
+    """The value with NaN and the infinities in a form that Airflow can store: it sends template fields as strict JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_FLOAT: str(value)}
+    if isinstance(value, Mapping):
+        return {key: storable(item) for key, item in value.items()}
+    return [storable(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _stored(value: Any) -> Any:
+    """The value that :func:`storable` has changed."""
+    if isinstance(value, Mapping):
+        return float(value[_FLOAT]) if value.keys() == {_FLOAT} else {key: _stored(item) for key, item in value.items()}
+    return [_stored(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def program_fields(program: Any, args: Sequence[Any]) -> dict[str, Any]:
@@ -35,6 +53,7 @@ def program_fields(program: Any, args: Sequence[Any]) -> dict[str, Any]:
     if isinstance(args, (str, bytes, bytearray)):
         example = args if isinstance(args, str) else args.decode(errors="replace")
         raise SpecError(f"args: got {args!r}: takes a list of texts, such as [{example!r}]")
+    program = _stored(program)
     if program.get("kind") in _NO_ARGS:
         if args:
             raise SpecError(f"args: got {list(args)!r}: a program of kind {program['kind']!r} takes parameters={{…}} of its own")

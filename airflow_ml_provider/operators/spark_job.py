@@ -28,7 +28,7 @@ from airflow_ml_provider.links.spark import SparkUILink, page_of_task
 from airflow_ml_provider.operators.base import check_constants, final_errors, insist, is_constant, plain
 from airflow_ml_provider.operators.context import airflow_env, work_of
 from airflow_ml_provider.operators.notebooks import hand_on, is_of_then, page_of, secrets_of, tags_of, with_text
-from airflow_ml_provider.operators.programs import STAND_IN, absolute, located, program_fields, with_files
+from airflow_ml_provider.operators.programs import STAND_IN, absolute, located, program_fields, storable, with_files
 from airflow_ml_provider.operators.sources import program_folder, source_tags
 from airflow_ml_provider.operators.tracking import Tracked, Tracking
 from airflow_ml_provider.operators.waiting import Killed, SyncWait
@@ -116,7 +116,7 @@ class SparkJobOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.cluster = getattr(cluster, "handle", cluster)
-        self.program = plain(program)
+        self.program = storable(plain(program))
         self.git = plain(git)
         self.args = args
         self.name = name or self.task_id.rpartition(".")[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from airflow.sdk import DAG, TaskGroup, task
 
 from airflow_ml_provider.cluster import SparkCluster
 from airflow_ml_provider.core.errors import SpecError, Unavailable
-from airflow_ml_provider.core.spec import PythonFile
+from airflow_ml_provider.core.spec import Notebook, PythonFile
 from airflow_ml_provider.core.state import ClusterState
 from airflow_ml_provider.operators.spark_cluster import CreateSparkClusterOperator, TerminateSparkClusterOperator
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
@@ -67,6 +68,15 @@ def test_templates_and_other_tasks_results_reach_the_job(run, service, program, 
     assert plan["env"]["SIZE"] == plan["spark_conf"]["spark.x"] == "7"
     assert plan["env"]["AIRFLOW_CTX_TASK_ID"] == "etl.job"
     assert plan["timeout"] == 7.0
+
+
+def test_numbers_that_json_lacks_reach_a_notebook(run, service):
+    """Airflow stores template fields as strict JSON: a NaN among them fails the task before it begins."""
+    given = {"x": math.nan, "y": [1, {"z": -math.inf}]}
+    with DAG("numbers", schedule=None) as dag, SparkCluster("etl") as cluster:
+        cluster.job("show", program=Notebook(source="# Databricks notebook source\n1", parameters=given))
+    assert run(dag).state == "success"
+    assert '"parameters": {"x": NaN, "y": [1, {"z": -Infinity}]}' in str(jobs(service)["show"].plan).replace("\\", "")
 
 
 def test_a_relative_program_starts_at_the_dag_files_folder(run, service, program, tmp_path):

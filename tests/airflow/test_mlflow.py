@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import socket
@@ -229,6 +230,20 @@ def test_a_gate_that_says_no_fails_once(run, monkeypatch, tmp_path, database):
     done = run(dag)
     assert done.states == {"register": "success", "gate": "failed", "promote": "upstream_failed"}
     assert done.ti("gate").try_number == 1
+
+
+def test_a_dry_run_of_the_gate_hands_on_json(run, monkeypatch, tmp_path, database):
+    shutil.copy(database, tmp_path)
+    connect(monkeypatch, host=f"sqlite:///{tmp_path}/mlflow.db")
+    hook = MLflowHook()
+    made = hook.start_job_run(experiment="x", dag_run_key="k", parent_name="p", job_token="t", job_name="j", tags={})
+    logged_model(hook, made.run_id, math.nan)
+    with DAG("gate_of_nan", schedule=None) as dag:
+        register = RegisterModelOperator(task_id="register", model_name="m", candidates=made.run_id)
+        EvaluateModelOperator(task_id="gate", model=register.output, metric="auc", mode="dry_run")
+    done = run(dag)
+    verdict = done.xcom("gate")
+    assert (verdict["good"], verdict["value"], verdict["reasons"]) == (False, None, ["auc is NaN"])
 
 
 def test_the_fields_of_a_connection(monkeypatch):
