@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as member
 from datetime import datetime
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from airflow_ml_provider.core.errors import SpecError
@@ -154,7 +155,7 @@ class ServesConnect(Protocol):
 
 
 def refuse_unsupported(backend: type[Backend] | Backend, spec: ClusterSpec | JobSpec) -> None:
-    """Raise :class:`SpecError` for every feature that the spec asks for and the backend's ``limits`` list.
+    """Raise :class:`SpecError` for what no backend can honour, and for every feature asked for that the backend's ``limits`` list.
 
     A default that the backend cannot honour, and that nobody asked for, is logged.
     """
@@ -164,6 +165,8 @@ def refuse_unsupported(backend: type[Backend] | Backend, spec: ClusterSpec | Job
         for feature, field in asked
         if feature in backend.limits
     ]
+    if isinstance(spec, JobSpec):
+        problems += _same_names(spec.files)
     if problems:
         raise SpecError(*problems)
     for sentence in dropped_defaults(backend, spec) if isinstance(spec, ClusterSpec) else ():
@@ -205,6 +208,13 @@ def _asked_features_of_job(spec: JobSpec) -> Iterator[tuple[Feature, str]]:
         yield Feature.FILES, "files"
     if spec.libraries:
         yield Feature.JOB_LIBRARIES, "libraries"
+
+
+def _same_names(files: Sequence[str]) -> list[str]:
+    """The program finds each file by its name, in one folder."""
+    seen: dict[str, str] = {}
+    twice = [(file, seen[name]) for file in files if (name := PurePath(file).name) in seen or seen.update({name: file})]
+    return [f"JobSpec.files: got {file!r} beside {other!r}: takes one file of a name" for file, other in twice if file != other]
 
 
 def _asked_of_mounts(spec: ClusterSpec) -> Iterator[tuple[Feature, str]]:

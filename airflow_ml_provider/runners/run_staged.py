@@ -198,8 +198,8 @@ def _run_program(files: Any, job: dict[str, Any], scratch: Path) -> tuple[int, s
     runner, program = (_fetched(files, job[name], scratch) for name in ("runner", "program"))
     work = scratch / "work"
     work.mkdir()
-    for uri in job["files"]:
-        _fetched(files, uri, work)
+    for place, file in enumerate(job["files"]):
+        _fetched(files, file["uri"], scratch / f"file{place}").rename(work / file["name"])
     told = {"AIRFLOW_ML_RESULT": str(scratch / "result.json"), "AIRFLOW_ML_ERROR": str(scratch / "error.json")}
     own = {**job["env"], **secrets, **told}
     if program.name == _OF_THE_JVM:

@@ -49,7 +49,7 @@ def test_a_staged_job_under_spark_submit(tmp_path: Path) -> None:
         "archives": [],
         "runner": Path(run_python.__file__).as_uri(),
         "program": (tmp_path / "program.py").as_uri(),
-        "files": [f"file://{tmp_path}/beside #1.txt"],
+        "files": [{"uri": f"file://{tmp_path}/beside #1.txt", "name": "beside #1.txt"}],
         "args": ["7"],
         "env": {"PLAIN": "yes"},
         "timeout": 300,

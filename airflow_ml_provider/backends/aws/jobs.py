@@ -113,7 +113,11 @@ def stage_job(
         "cluster": str(cluster / "cluster.json"),
         "runner": str(runner),
         "program": str(store.upload(cluster, data, name)),
-        "files": [str(store.upload(cluster, *read_file(path, "JobSpec.files"))) for path in staged["files"]],
+        # The place's own name has no characters that need escaping.
+        "files": [
+            {"uri": str(store.upload(cluster, *read_file(path, "JobSpec.files"))), "name": Path(path).name}
+            for path in staged["files"]
+        ],
         "jars": [str(store.upload(cluster, *read_file(path, "JobSpec.libraries"))) for path in staged["jars"]],
         "archives": _archives(store, cluster, staged["packages"], made_for),
         "args": program["args"],

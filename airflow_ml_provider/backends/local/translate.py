@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from pathlib import PurePath
 from typing import Any
 
 from airflow_ml_provider.core.backend import Plan
@@ -118,7 +117,6 @@ def plan_job(spec: JobSpec) -> Plan:
         *_unknown("JobSpec", spec.native, plan),
         *_reserved("JobSpec.spark_conf", spec.spark_conf, _RESERVED_CONF),
         *_reserved("JobSpec.env", spec.env, _RESERVED_ENV),
-        *_same_names(spec.files),
     ]
     if spec.program.api == "connect":
         problems += [f"JobSpec.spark_conf: got {key!r}: {_SESSION_ONLY}" for key in spec.spark_conf if not _of_session(key)]
@@ -173,12 +171,6 @@ def _unknown(spec: str, native: Mapping[str, Any], plan: Plan) -> list[str]:
 
 def _reserved(field: str, given: Iterable[str], reserved: Mapping[str, str]) -> list[str]:
     return [f"{field}: got {key!r}: {reserved[key]}" for key in given if key in reserved]
-
-
-def _same_names(files: Sequence[str]) -> list[str]:
-    seen: dict[str, str] = {}
-    twice = [(file, seen[name]) for file in files if (name := PurePath(file).name) in seen or seen.update({name: file})]
-    return [f"JobSpec.files: got {file!r} beside {other!r}: takes one file of a name" for file, other in twice if file != other]
 
 
 def _seconds(value: timedelta | None) -> float | None:
