@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -142,3 +142,13 @@ def member(answer: Mapping[str, Any], *names: str) -> Any:
             raise Unavailable(f"AWS's answer is incomplete: it lacks {'.'.join(names)}")
         value = value[name]
     return value
+
+
+def listed(pages: Iterable[Mapping[str, Any]], name: str) -> Iterator[Mapping[str, Any]]:
+    """The items of a list in a service's answers, page by page.
+
+    :param name: the member that holds them.
+    :raises Unavailable: a page lacks it: an empty list would say that what was asked for does not exist.
+    """
+    for page in pages:
+        yield from member(page, name)

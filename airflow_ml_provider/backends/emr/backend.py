@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from airflow_ml_provider.backends.aws import jobs, sessions
-from airflow_ml_provider.backends.aws.errors import member, translated
+from airflow_ml_provider.backends.aws.errors import listed, member, translated
 from airflow_ml_provider.backends.aws.once import lifetime, once
 from airflow_ml_provider.backends.aws.releases import has_sessions, spark_of
 from airflow_ml_provider.backends.aws.service import NO_FOLDERS, AwsService, Clients, not_visible
@@ -169,8 +169,8 @@ class EmrBackend(AwsService):
         if not has_sessions(facts.label, self.name):
             raise SpecError(f"warm: cluster {cluster} has the release {facts.label}: takes emr-spark-8.0.0 or later, or no warm")
         with translated():
-            listed = self.emr.get_paginator("list_sessions").paginate(ClusterId=cluster).search("Sessions[]")
-            ours = [item for item in listed if item and item.get("Name") == sessions.NAME]
+            pages = self.emr.get_paginator("list_sessions").paginate(ClusterId=cluster)
+            ours = [item for item in listed(pages, "Sessions") if item.get("Name") == sessions.NAME]
         return [_session(item) for item in ours]
 
     def _start_session(self, cluster: str, before: Sequence[sessions.Session]) -> None:
@@ -268,8 +268,8 @@ class EmrBackend(AwsService):
 
     def _clusters(self, **wanted: Any) -> Iterator[Mapping[str, Any]]:
         with translated():
-            listed = self.emr.get_paginator("list_clusters").paginate(**wanted).search("Clusters[]")
-            yield from (item for item in listed if item and "Id" in item)
+            pages = self.emr.get_paginator("list_clusters").paginate(**wanted)
+            yield from (item for item in listed(pages, "Clusters") if "Id" in item)
 
     def _steps(self, cluster: str, ids: list[str]) -> Iterator[Mapping[str, Any]]:
         rest = iter(sorted(job for job in ids if _STEP.fullmatch(job)))
@@ -284,8 +284,8 @@ class EmrBackend(AwsService):
 
     def _all_steps(self, cluster: str) -> Iterator[Mapping[str, Any]]:
         with translated():
-            listed = self.emr.get_paginator("list_steps").paginate(ClusterId=cluster).search("Steps[]")
-            yield from (item for item in listed if item and "Id" in item)
+            pages = self.emr.get_paginator("list_steps").paginate(ClusterId=cluster)
+            yield from (item for item in listed(pages, "Steps") if "Id" in item)
 
     def _step_by_token(self, cluster: str, token: str) -> str | None:
         ours = (str(step["Id"]) for step in self._all_steps(cluster) if jobs.has_token(step.get("Name", ""), token))

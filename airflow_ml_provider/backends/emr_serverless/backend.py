@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from airflow_ml_provider.backends.aws import jobs, sessions
-from airflow_ml_provider.backends.aws.errors import member, translated
+from airflow_ml_provider.backends.aws.errors import listed, member, translated
 from airflow_ml_provider.backends.aws.once import once
 from airflow_ml_provider.backends.aws.releases import has_sessions, spark_of
 from airflow_ml_provider.backends.aws.service import NO_FOLDERS, AwsService, Clients, not_visible
@@ -214,7 +214,7 @@ class EmrServerlessBackend(AwsService):
     def _listed_sessions(self, cluster: str) -> list[Mapping[str, Any]]:
         with translated():
             pages = self.emr.get_paginator("list_sessions").paginate(applicationId=cluster, maxResults=_PAGE)
-            return [item for item in pages.search("sessions[]") if item]
+            return list(listed(pages, "sessions"))
 
     def _own(self, cluster: str) -> _Facts:
         """What is known about a cluster of ours, for a call that needs one."""
@@ -274,12 +274,12 @@ class EmrServerlessBackend(AwsService):
     def _applications(self, **wanted: Any) -> Iterator[Mapping[str, Any]]:
         with translated():
             pages = self.emr.get_paginator("list_applications").paginate(maxResults=_PAGE, **wanted)
-            yield from (item for item in pages.search("applications[]") if item and "id" in item)
+            yield from (item for item in listed(pages, "applications") if "id" in item)
 
     def _job_runs(self, cluster: str, **wanted: Any) -> Iterator[Mapping[str, Any]]:
         with translated():
             pages = self.emr.get_paginator("list_job_runs").paginate(applicationId=cluster, maxResults=_PAGE, **wanted)
-            yield from (item for item in pages.search("jobRuns[]") if item and "id" in item)
+            yield from (item for item in listed(pages, "jobRuns") if "id" in item)
 
     def _found(self, cluster: str, ids: set[str]) -> dict[str, Mapping[str, Any]]:
         """Job runs by id, from as few calls as there may be: the list has the newest first."""
