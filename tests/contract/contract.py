@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from airflow_ml_provider.core.backend import Feature
-from airflow_ml_provider.core.errors import NotFound
+from airflow_ml_provider.core.backend import NO_SECRETS, Feature
+from airflow_ml_provider.core.errors import NotFound, SpecError, Unavailable
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, merge
 from airflow_ml_provider.core.state import ClusterState, JobState
 from tests.contract.fields import FEATURES, cases, check_field
-from tests.contract.rigs import RIGS, Rig, until_ended, until_state
+from tests.contract.promises import Promises
+from tests.contract.rigs import CANARY, OF_CLUSTER, RIGS, SECRET_PROPERTY, Rig, until, until_ended, until_state
 
-CANARY = "canary-7d1f-never-shown"
 LASTING: dict[str, Any] = {"idle_timeout": None, "max_lifetime": None}
 """A cluster that does not end by itself: the seconds of some fakes are short."""
 
@@ -27,7 +28,7 @@ def token() -> str:
     return uuid.uuid4().hex[:24]
 
 
-class BackendContract:
+class BackendContract(Promises):
     """One cluster serves most tests of a class; those that end one make their own."""
 
     name: ClassVar[str]
@@ -40,23 +41,52 @@ class BackendContract:
     @pytest.fixture(scope="class")
     @classmethod
     def cluster(cls, rig: Rig) -> Any:
-        made = cls.make(rig, name="contract", tags={"dag_id": "contract"}, **LASTING)
+        secrets = {SECRET_PROPERTY: CANARY} if rig.has_spark else NO_SECRETS
+        made = cls.make(rig, name="contract", tags={"dag_id": "contract"}, secrets=secrets, **OF_CLUSTER, **LASTING)
         assert until_state(rig.backend, made, ["RUNNING", "FAILED"], rig.patience).state is ClusterState.RUNNING
         yield made
-        rig.backend.terminate(made)
-        until_state(rig.backend, made, ["TERMINATED"], rig.patience)
+        cls.end(rig, made)
 
     @pytest.fixture
     def own_cluster(self, rig: Rig) -> Any:
         made = self.make(rig, **LASTING)
         assert until_state(rig.backend, made, ["RUNNING", "FAILED"], rig.patience).state is ClusterState.RUNNING
         yield made
-        rig.backend.terminate(made)
-        until_state(rig.backend, made, ["TERMINATED"], rig.patience)
+        self.end(rig, made)
+
+    @pytest.fixture
+    def with_secret(self, rig: Rig, cluster: str) -> Any:
+        """A cluster that was made with a secret: the shared one, unless this ends its jobs."""
+        if rig.has_spark:
+            yield cluster
+            return
+        made = self.make(rig, secrets={SECRET_PROPERTY: CANARY})
+        assert until_state(rig.backend, made, ["RUNNING", "FAILED"], rig.patience).state is ClusterState.RUNNING
+        yield made
+        self.end(rig, made)
 
     @staticmethod
-    def make(rig: Rig, **fields: Any) -> str:
-        return rig.backend.create(rig.backend.plan_cluster(ClusterSpec(**{**rig.smallest, **fields})), token=token())
+    def make(rig: Rig, *, secrets: Mapping[str, str] = NO_SECRETS, **fields: Any) -> str:
+        plan = rig.backend.plan_cluster(ClusterSpec(**{**rig.smallest, **fields}))
+        return rig.backend.create(plan, token=token(), secrets=secrets)
+
+    @staticmethod
+    def end(rig: Rig, cluster: str) -> None:
+        """End a cluster, as a teardown does: asked again while the service cannot do it yet."""
+
+        def asked() -> bool:
+            try:
+                rig.backend.terminate(cluster)
+            except Unavailable:
+                return False
+            return True
+
+        until(asked, bool, rig.patience)
+        until_state(rig.backend, cluster, ["TERMINATED"], rig.patience)
+
+    @staticmethod
+    def until(look: Callable[[], Any], patience: float) -> Any:
+        return until(look, bool, patience)
 
     @staticmethod
     def run(rig: Rig, cluster: str, spec: JobSpec, **more: Any) -> str:
@@ -89,6 +119,11 @@ class BackendContract:
                 if reason := rig.backend.limits.get(feature):
                     assert refusals, f"{case}: the backend lists {feature} among its limits, and plans it"
                 assert all(not reason or reason in refusal for refusal in refusals)
+
+    def test_two_files_of_one_name_are_refused(self, rig: Rig) -> None:
+        spec = rig.succeeds().model_copy(update={"files": ("/a/day.csv", "/b/day.csv")})
+        with pytest.raises(SpecError, match=r"JobSpec\.files: got '/b/day\.csv' beside '/a/day\.csv'"):
+            rig.backend.plan_job(spec)
 
     def test_native_is_merged_last(self, rig: Rig) -> None:
         job = rig.backend.plan_job(rig.succeeds().model_copy(update={"native": rig.native_of_job}))

@@ -17,6 +17,8 @@ from tests.fakes.faults import OF_LOGS, PASSING, Fault
 
 T = TypeVar("T")
 NO_PERMISSION = (Fault.DENIED, Fault.EXPIRED)
+NOT_DONE = (Fault.RESET, Fault.BROKEN_BEFORE, Fault.FOREIGN_ANSWER)
+"""Faults after which the work is not done, and the client cannot know."""
 WORK = (*sorted(PASSING), *NO_PERMISSION, Fault.INVISIBLE)
 """Faults that can hit a call that makes something."""
 LOOKS = (*sorted(PASSING), *NO_PERMISSION, Fault.UNKNOWN_STATE)
@@ -41,11 +43,14 @@ class FaultContract(BackendContract):
         """Arm the fault and ask until there is an answer: again after :class:`Unavailable`, and as somebody else after a refusal."""
         rig.arm(fault, call)
         try:
-            return self._answer(rig, fault, ask)
+            answer = self._answer(rig, fault, ask)
         except AccessDenied:
             assert fault in NO_PERMISSION, f"{fault} of {call} is no question of permissions"
+            if fault is Fault.EXPIRED:
+                rig.wait_for_claims()  # with dead credentials none can be given back
         else:
             assert fault not in NO_PERMISSION, f"{fault} of {call} was not told"
+            return answer
         finally:
             rig.faults.expect_met(fault)
             rig.arm(None)
@@ -62,6 +67,8 @@ class FaultContract(BackendContract):
                     raise AssertionError(f"after {rig.patience:g} s still {error!r}") from error
                 if rig.has_met(fault):
                     rig.arm(None, forget=False)
+                    if fault in NOT_DONE:
+                        rig.wait_for_claims()
                 time.sleep(0.02)
 
     # work is done once
@@ -74,7 +81,7 @@ class FaultContract(BackendContract):
         assert until_state(rig.backend, cluster, ["RUNNING", "FAILED"], rig.patience).state is ClusterState.RUNNING
         assert rig.clusters_made() - before == 1
         assert cluster in {item.id for item in rig.backend.owned()}
-        self._end(rig, cluster)
+        self.end(rig, cluster)
 
     @pytest.mark.parametrize("fault", WORK)
     def test_one_job_and_the_right_result_whatever_happens_to_the_call(self, rig: FaultyRig, cluster: str, fault: Fault) -> None:
@@ -94,7 +101,7 @@ class FaultContract(BackendContract):
         first = rig.backend.describe([made])[made]
         assert first.state in (ClusterState.UNKNOWN, ClusterState.PENDING), first
         assert until_state(rig.backend, made, ["RUNNING", "TERMINATED", "FAILED"], rig.patience).state is ClusterState.RUNNING
-        self._end(rig, made)
+        self.end(rig, made)
 
     def test_a_cluster_that_is_not_visible_yet_takes_no_job_and_says_so(self, rig: FaultyRig) -> None:
         rig.arm(Fault.INVISIBLE, "create", looks=2)
@@ -103,7 +110,7 @@ class FaultContract(BackendContract):
             rig.backend.submit(made, plan, token=mine)
         job = self._answer(rig, Fault.INVISIBLE, lambda: rig.backend.submit(made, plan, token=mine))
         assert until_ended(rig.backend, made, job, rig.patience).result == 7
-        self._end(rig, made)
+        self.end(rig, made)
 
     def test_a_cluster_that_is_not_visible_yet_can_be_ended(self, rig: FaultyRig) -> None:
         """A teardown that follows at once must not leave it running."""
@@ -190,10 +197,6 @@ class FaultContract(BackendContract):
         assert [*seen, *rest.lines] == LINES
 
     # how it is done
-
-    def _end(self, rig: FaultyRig, cluster: str) -> None:
-        rig.backend.terminate(cluster)
-        until_state(rig.backend, cluster, ["TERMINATED"], rig.patience)
 
 
 def _seen(look: Callable[[], Any]) -> Any:

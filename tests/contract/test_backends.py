@@ -18,18 +18,22 @@ class TestLocal(BackendContract):
     name = "local"
 
 
-class TestEmr(BackendContract):
+class TestEmr(FaultContract):
     name = "emr"
 
 
-class TestEmrServerless(BackendContract):
+class TestEmrServerless(FaultContract):
     name = "emr-serverless"
+
+
+SUITES = {suite.name: suite for suite in (TestMemory, TestLocal, TestEmr, TestEmrServerless)}
+OF_THIS_MACHINE = ("local",)
+"""Backends without a service: tests/contract/test_local_faults.py has their faults."""
 
 
 @pytest.mark.parametrize("name", sorted(BACKENDS))
 def test_every_registered_backend_keeps_the_contract(name: str) -> None:
     assert name in RIGS, f"give the backend {name!r} a rig in tests/contract/rigs.py and a class in this file"
-    assert name in {suite.name for suite in (TestMemory, TestLocal, TestEmr, TestEmrServerless)}, (
-        f"the backend {name!r} has no class in this file"
-    )
+    assert name in SUITES, f"the backend {name!r} has no class in this file"
+    assert issubclass(SUITES[name], FaultContract) or name in OF_THIS_MACHINE, f"the faults of {name!r} are not shown"
     assert backend_class(name).name == name

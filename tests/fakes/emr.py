@@ -366,7 +366,8 @@ class Services:
             submit = given["jobDriver"]["sparkSubmit"]
             logs = cluster.payload["monitoringConfiguration"]["s3MonitoringConfiguration"]["logUri"].rstrip("/")
             log = f"{logs}/applications/{cluster.id}/jobs/{job.id}/SPARK_DRIVER/stdout.gz"
-            self._start(cluster, job, [submit["entryPoint"], *submit["entryPointArguments"]], log, {})
+            command = [submit["entryPoint"], *submit["entryPointArguments"]]
+            self._start(cluster, job, command, log, _driver_env(cluster.payload))
         return {"applicationId": cluster.id, "jobRunId": job.id, "arn": _arn(cluster) + f"/jobruns/{job.id}"}
 
     def get_job_run(self, applicationId: str, jobRunId: str) -> dict[str, Any]:
@@ -612,6 +613,13 @@ def _run(cluster: Cluster, job: Job) -> dict[str, Any]:
 def _exported(payload: Mapping[str, Any]) -> dict[str, str]:
     nested = [item for top in payload.get("Configurations", ()) for item in top.get("Configurations", ())]
     return {key: value for item in nested if item["Classification"] == "export" for key, value in item["Properties"].items()}
+
+
+def _driver_env(payload: Mapping[str, Any]) -> dict[str, str]:
+    prefix, items = "spark.emr-serverless.driverEnv.", payload.get("runtimeConfiguration", ())
+    return {
+        key.removeprefix(prefix): value for item in items for key, value in item["properties"].items() if key.startswith(prefix)
+    }
 
 
 def _page(name: str, items: list[Any], marker: str, begin: str, size: int = 50) -> dict[str, Any]:

@@ -104,10 +104,9 @@ class Sessions:
         return made
 
     def _endpoint(self, session: Session, service: str) -> dict[str, Any]:
-        assert self.door
         token = uuid.uuid4().hex
         session.tokens[token] = time.time() + TOKEN_COUNTS
-        address, ends = f"https://localhost:{self.door.port}", time.time() + TOKEN_TOLD
+        address, ends = f"https://localhost:{self.door.port if self.door else 443}", time.time() + TOKEN_TOLD
         if service == "emr":
             return {"Endpoint": address, "AuthToken": token, "AuthTokenExpirationTime": ends}
         about = {"applicationId": session.cluster.id, "sessionId": session.id}
