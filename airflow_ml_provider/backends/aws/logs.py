@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from airflow_ml_provider.backends.aws.errors import code_of, translated
 from airflow_ml_provider.backends.aws.storage import ABSENT
-from airflow_ml_provider.core.errors import ServiceError, Unavailable
+from airflow_ml_provider.core.errors import AccessDenied, ServiceError, Unavailable
 from airflow_ml_provider.core.staging import Place
 from airflow_ml_provider.core.state import LogPage
 
@@ -172,6 +172,7 @@ class Logs:
 
         :param after: the cursor of the page before.
         :param ended: whether nobody writes to the log any more: then the last line may lack its end.
+        :raises AccessDenied: the log may not be read; where listing is denied, S3 denies also a log that does not exist yet.
         :raises ServiceError: the object is not a gzip file.
         """
         cursor = _Cursor.parse(after)
@@ -183,6 +184,8 @@ class Logs:
                 self._fill(place, reader)
             except _Replaced:
                 continue
+            except AccessDenied as error:
+                raise AccessDenied(f"{error}, or s3:ListBucket if {place} does not exist yet") from error
             return self._page_of(place, reader, ended)
         raise Unavailable(f"{place}: the log was replaced {_TRIES} times while it was read")
 
