@@ -95,7 +95,7 @@ def _fetch(source: GitSource, folder: Path, commit: str) -> None:
     """Make the folder of a commit, with nothing of its history where the server gives single commits."""
     store = folder / "repository.git"
     if not store.is_dir():
-        _git(source, "init", "--quiet", "--bare", str(store), env=os.environ)
+        _git(source, "init", "--quiet", "--bare", str(store), env=_environment())
     into = ("--git-dir", str(store))
     with _signed_in(source) as env:
         try:
@@ -105,7 +105,7 @@ def _fetch(source: GitSource, folder: Path, commit: str) -> None:
         except Unavailable:
             whole = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
             _git(source, *into, "fetch", "--quiet", source.url, *whole, env=env)
-    packed = _git(source, *into, "archive", "--format=tar", commit, env=os.environ)
+    packed = _git(source, *into, "archive", "--format=tar", commit, env=_environment())
     fresh = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         tar.extractall(fresh, filter="data")
