@@ -187,13 +187,13 @@ def test_values_of_a_notebook_are_the_items_of_a_for_each_on_real_spark(
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER_DEFAULT", json.dumps(connection))
     plain = {"job_cluster_key": None, "spark_python_task": None}
     told = {
-        "notebook_path": "/Shared/told",
+        "notebook_path": "/told",
         "base_parameters": {"table": "{{input.table}}", "rows": "{{tasks.lists.values.rows}}"},
     }
     loop = every(
         tmp_path, "all", "{{tasks.lists.values.tables}}", task("told", **plain, notebook_task=told), "lists", concurrency=2
     )
-    nightly = job(tmp_path, task("lists", **plain, notebook_task={"notebook_path": "/Shared/lists"}), loop)
+    nightly = job(tmp_path, task("lists", **plain, notebook_task={"notebook_path": "/lists"}), loop)
     header = "# Databricks notebook source\n"
     tables = "[{'table': name} for name in ('a', 'b')]"
     text = f"dbutils.jobs.taskValues.set('tables', {tables})\ndbutils.jobs.taskValues.set('rows', spark.range(5).count())\n"

@@ -50,7 +50,7 @@ def test_the_tasks_of_a_job_share_its_cluster_and_run_in_its_order(
     alone = {"job_cluster_key": None, "new_cluster": {"num_workers": 1}}
     bricks = linked_service(tmp_path, "bricks", "AzureDatabricks")
     nightly = job(tmp_path, task("ingest"), task("clean", "ingest", max_retries=1), task("alone", "ingest", **alone))
-    notebook = {"notebook_path": "/Shared/told", "base_parameters": {"day": "never", "at": "{{job.start_time.year}}"}}
+    notebook = {"notebook_path": "/told", "base_parameters": {"day": "never", "at": "{{job.start_time.year}}"}}
     told = task("told", "clean", "alone", run_if="NONE_FAILED", spark_python_task=None, notebook_task=notebook)
     rescue = task("rescue", "clean", run_if="AT_LEAST_ONE_FAILED")
     job(tmp_path, task("ingest"), task("clean", "ingest", max_retries=1), task("alone", "ingest", **alone), told, rescue)
@@ -189,9 +189,9 @@ def test_a_job_on_real_spark_hands_values_on(
     connection = {"conn_type": "spark_cluster", "extra": {"backend": "local", "staging_uri": str(spark_root)}}
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER_DEFAULT", json.dumps(connection))
     plain = {"job_cluster_key": None, "spark_python_task": None}
-    rows = {"notebook_path": "/Shared/rows"}
-    told = {"notebook_path": "/Shared/told", "base_parameters": {"rows": "{{tasks.rows.values.rows}}", "day": "never"}}
-    read = {"file": {"path": "/Shared/read.sql"}}
+    rows = {"notebook_path": "/rows"}
+    told = {"notebook_path": "/told", "base_parameters": {"rows": "{{tasks.rows.values.rows}}", "day": "never"}}
+    read = {"file": {"path": "/read.sql"}}
     nightly = job(
         tmp_path,
         task("rows", **plain, notebook_task=rows),

@@ -22,11 +22,11 @@ from airflow_ml_provider.adf.airflow.operators.activity import (
     AdfEndOperator,
     AdfEnterOperator,
     AdfFinishOperator,
-    AdfPipelineEndOperator,
     AdfPrepareOperator,
 )
 from airflow_ml_provider.adf.airflow.operators.begin import begin_task, upstream
 from airflow_ml_provider.adf.airflow.operators.clusters import AdfClusterOperator, AdfEndOfJobOperator
+from airflow_ml_provider.adf.airflow.operators.pipeline_end import AdfPipelineEndOperator
 from airflow_ml_provider.adf.airflow.operators.rerun import again_dag
 from airflow_ml_provider.adf.airflow.schedule import schedule_fields
 from airflow_ml_provider.adf.airflow.spark_tasks import Overrides, conversion_tasks, in_a_loop, spark_tasks
@@ -190,6 +190,7 @@ class _Tasks:
         self.batch: int | None = None
         self.taken: dict[str, set[str]] = {}
         self.ending: set[str] = set()
+        self.firsts: dict[str, Any] = {}
 
     def all(self, begin: Any) -> None:
         """Everything between the task ``begin``, which may be none, and the pipeline's end."""
@@ -204,6 +205,7 @@ class _Tasks:
     def _side_by_side(self, activities: Sequence[Activity], enter: Any) -> list[Any]:
         """The tasks of activities that stand beside each other; returns their last ones."""
         pieces = {activity.name: self._piece(activity) for activity in activities}
+        self.firsts |= {name: first for name, (first, _) in pieces.items()}
         for activity in activities:
             before = [pieces[edge.activity][1] for edge in activity.depends_on if edge.activity in pieces]
             for task in before or ([enter] if enter is not None else []):
@@ -242,9 +244,7 @@ class _Tasks:
 
     def _one_task(self, activity: Activity, refusal: str | None = None) -> tuple[Any, Any]:
         fields = {**self._common(activity), **policy_fields(activity)}
-        for one in activity.within():
-            if wanted := in_a_loop(one, self.place):
-                self.place.wanted[one.name] = wanted
+        self._plan_inside(activity)
         task = AdfActivityOperator(task_id=self._id(activity, self._group()), refusal=refusal, **fields)
         self.place.ends[activity.name] = self._spot(task)
         if activity.type.casefold() in _WRITERS or any(one.type.casefold() in _WRITERS for one in activity.within()):
@@ -304,8 +304,25 @@ class _Tasks:
         count = pick(activity.type_properties, "batchCount")
         self.loop, self.batch = activity.name, min(count, _PARALLEL_AT_MOST) if isinstance(count, int) and count > 0 else _BATCH
         each.expand(item=enter.output)
+        self._pages(activity)
         self.loop = self.batch = None
         return ends
+
+    def _pages(self, activity: Activity) -> None:
+        """Have the first task inside a loop run pages of items, where there are more than Airflow maps over."""
+        inside = [one for branch in activity.branches for one in branch.activities]
+        runner = self.firsts[next(one for one in inside if not one.depends_on or one is inside[-1]).name]
+        runner.loop_of_pages = activity
+        self.place.page_runners[activity.name] = self._spot(runner)
+        self._plan_inside(activity)
+        if any(one.type.casefold() in _WRITERS for one in activity.within()) and self._spot(runner) not in self.place.writers:
+            self.place.writers.append(self._spot(runner))
+
+    def _plan_inside(self, activity: Activity) -> None:
+        """The clusters of Spark activities that run inside one task."""
+        for one in activity.within():
+            if wanted := in_a_loop(one, self.place):
+                self.place.wanted[one.name] = wanted
 
     def _spark(self, activity: Activity) -> tuple[Any, Any]:
         """A cluster and the program on it; what the export asks for that has no meaning here is refused when it is reached."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from airflow_ml_provider.adf.airflow.activity_facts import complete
 from airflow_ml_provider.adf.airflow.secure_values import SEALED, seal, unseal
 from airflow_ml_provider.adf.model import Condition
 
@@ -30,18 +31,28 @@ def condition_of(state: Any) -> Condition:
 
 
 def record(
-    status: Condition, *, output: Any = None, error: Mapping[str, Any] | None = None, secure: bool = False
+    status: Condition,
+    *,
+    output: Any = None,
+    error: Mapping[str, Any] | None = None,
+    secure: bool = False,
+    facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """An activity's end, as :func:`opened` takes it. A secure output is sealed with Airflow's Fernet key."""
+    """An activity's end, as :func:`opened` takes it. A secure output is sealed with Airflow's Fernet key.
+
+    :param facts: see :mod:`airflow_ml_provider.adf.airflow.activity_facts`.
+    """
     found = {"output": output if output is not None else {}, "error": dict(error or {})}
-    return {"status": str(status), **({SEALED: seal(found)} if secure else found)}
+    return {"status": str(status), "facts": dict(facts or {}), **({SEALED: seal(found)} if secure else found)}
 
 
 def opened(found: Mapping[str, Any] | None) -> dict[str, Any]:
-    """``{"status", "output", "error"}`` of a record."""
+    """``{"status", "output", "error"}`` of a record, and its facts, each under its name."""
     if not found:
         return {}
-    return {"status": found["status"], **unseal(found[SEALED])} if SEALED in found else dict(found)
+    about = {"status": found["status"], **complete(found.get("facts") or {})}
+    told = unseal(found[SEALED]) if SEALED in found else {key: found.get(key) or {} for key in ("output", "error")}
+    return {**about, **told}
 
 
 def error_of(error: BaseException) -> dict[str, str]:

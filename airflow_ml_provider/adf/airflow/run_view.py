@@ -85,7 +85,7 @@ class View:
         if name in self.local:
             return opened(self.local[name])
         if name not in self._records:
-            found = opened(self.pull(self.place.ends[name], RECORD)) if name in self.place.ends else {}
+            found = opened(self.pull(self.place.ends[name], RECORD) if name in self.place.ends else None)
             if not found and name in self.place.ends:
                 found = self._without_record(name)
             self._records[name] = found
@@ -99,13 +99,22 @@ class View:
             return {}
         status = condition_of(state)
         error = {"message": f"task {state}", "errorCode": "", "failureType": "SystemError"} if status is Condition.FAILED else {}
-        return record(status, error=error)
+        return opened(record(status, error=error))
 
     def current_item(self) -> Any:
         """What ``item()`` is; None outside a loop."""
         if self.item is not _NOTHING or self.loop is None:
             return None if self.item is _NOTHING else self.item
-        return self.pull(self.place.enters[self.loop], "return_value")[self._map_index]["item"]
+        return self._mapped["item"]
+
+    def page(self) -> list[Any] | None:
+        """The items of the page that the task is mapped over; None where it is mapped over one item, or over none."""
+        return self._mapped.get("page") if self.loop else None
+
+    @cached_property
+    def _mapped(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.pull(self.place.enters[self.loop or ""], "return_value")[self._map_index]
+        return found
 
     def variables(self) -> dict[str, Any]:
         return fold(self._all_events(), {name: one.default for name, one in self.place.pipeline.variables.items()})

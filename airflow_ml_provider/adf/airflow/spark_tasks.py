@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_ml_provider.adf.airflow.hosted_activities import Hosted, TaskFactory
-from airflow_ml_provider.adf.airflow.operators.clusters import AdfClusterOperator, AdfSharedJobOperator
+from airflow_ml_provider.adf.airflow.operators.clusters import AdfClusterOperator, AdfJobOperator, AdfSharedJobOperator
 from airflow_ml_provider.adf.airflow.operators.spark_copy import AdfConversionOperator
 from airflow_ml_provider.adf.airflow.task_index import Place
 from airflow_ml_provider.adf.model import Activity, Factory, Pipeline
@@ -30,6 +30,10 @@ class AdfCluster(SparkCluster):
     """A cluster of one activity's own."""
 
     creator = AdfClusterOperator
+
+    def job(self, task_id: str, **fields: Any) -> AdfJobOperator:
+        """The activity's job."""
+        return AdfJobOperator(task_id=task_id, cluster=self.handle, **fields)
 
 
 def spark_tasks(activity: Activity, place: Place) -> TaskFactory:

@@ -37,6 +37,7 @@ class Place:
     :param writers: the tasks that set variables.
     :param results: of an activity that runs a program, the task whose XComs are the program's.
     :param wanted: the clusters of activities in a loop that is one task, by the activity's name; or why there is none.
+    :param page_runners: of a mapped loop, the task inside that runs all of a page, by the loop's name.
     :param jobs: the tasks of Databricks jobs, by the name of the activity that runs the job.
     """
 
@@ -55,6 +56,7 @@ class Place:
     writers: list[Spot] = field(default_factory=list)
     results: dict[str, Spot] = field(default_factory=dict)
     wanted: dict[str, Wanted | str] = field(default_factory=dict)
+    page_runners: dict[str, Spot] = field(default_factory=dict)
     jobs: dict[str, tuple[Activity, ...]] = field(default_factory=dict)
 
     def pipeline_of(self, name: str) -> Pipeline | None:

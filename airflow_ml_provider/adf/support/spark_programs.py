@@ -188,6 +188,8 @@ def _file(source: Source, raw: Json, field: str) -> str:
         raise SpecError(f"{field}: got {raw!r}: takes a path")
     inside = raw.partition("://")[2].partition("/")[2] if "://" in raw else raw.removeprefix("dbfs:")
     parts = [part for part in PurePosixPath(inside).parts if part not in ("/", ".")]
+    if raw.startswith("/Workspace/"):  # where Databricks shows the workspace's own root among files
+        parts = parts[1:]
     if not parts or ".." in parts:
         raise SpecError(f"{field}: got {raw!r}: takes the path of a file, without '..'")
     exact, *others = [Path(source.folder, *parts[:-1], f"{parts[-1]}{suffix}") for suffix in _SUFFIXES]

@@ -135,7 +135,7 @@ def test_a_program_is_found_by_its_whole_path(tmp_path: Path) -> None:
         found = spark_programs.job("DatabricksNotebook", {"notebookPath": notebook}, Source(tmp_path)).program["path"]
         return Path(found).relative_to(tmp_path).as_posix()
 
-    assert [path_of(one) for one in ("/clean", "/etl/clean", "/Prod/other", "/Prod/twice.py", "/Prod/in r")] == [
+    assert [path_of(one) for one in ("/clean", "/Workspace/etl/clean", "/Prod/other", "/Prod/twice.py", "/Prod/in r")] == [
         *("clean.py", "etl/clean.py", "Prod/other.sql", "Prod/twice.py", "Prod/in r.r")
     ]
     for wrong, reason in [

@@ -225,9 +225,9 @@ def test_settings_that_are_not_known_secure_inputs_and_half_files_are_refused(tm
 def test_programs_of_tasks(tmp_path: Path) -> None:
     import zipfile
 
-    for folder in ("Workspace/dist", "Repos/x"):
+    for folder in ("dist", "Repos/x"):
         (tmp_path / folder).mkdir(parents=True)
-    with zipfile.ZipFile(tmp_path / "Workspace" / "dist" / "my_etl-1.0-py3-none-any.whl", "w") as packed:
+    with zipfile.ZipFile(tmp_path / "dist" / "my_etl-1.0-py3-none-any.whl", "w") as packed:
         packed.writestr("my_etl-1.0.dist-info/entry_points.txt", "[other]\nrun = my_etl.main:start\n")
     (tmp_path / "Repos" / "x" / "q.sql").write_text("SELECT :day\n")
     (tmp_path / "spliced.sql").write_text("SELECT {{ day }}\n")

@@ -29,10 +29,11 @@ class ActivityFailed(ProviderError):
     """The activity's own verdict.
 
     :param code: ``activity('…').error.errorCode``.
+    :param output: what a failed activity has as its output.
     """
 
-    def __init__(self, message: str, code: str = "") -> None:
-        self.code = code
+    def __init__(self, message: str, code: str = "", output: Mapping[str, Any] | None = None) -> None:
+        self.code, self.output = code, dict(output or {})
         super().__init__(message)
 
 
@@ -101,7 +102,8 @@ def wait(call: Call) -> Any:
 
 
 def fail(call: Call) -> Any:
-    raise ActivityFailed(str(call.required("message")), str(call("errorCode", "")))
+    message, code = str(call.required("message")), str(call("errorCode", ""))
+    raise ActivityFailed(message, code, {"message": message, "errorCode": code})
 
 
 def set_variable(call: Call) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
 from airflow_ml_provider.adf.airflow.activities.lookup import hook_of, rows_of
+from airflow_ml_provider.adf.airflow.activity_facts import now
+from airflow_ml_provider.adf.airflow.data.copy_output import copy_output
 from airflow_ml_provider.adf.airflow.data.dataset_places import Store, dataset_of, dataset_place
 from airflow_ml_provider.adf.airflow.data.fault_tolerance import copy_files
 from airflow_ml_provider.adf.airflow.data.file_selection import SCHEME, Selection, select, store_settings
@@ -45,16 +47,26 @@ def copy(call: Call) -> Any:
     """Files as they are, or rows between files and tables. What Spark converts has tasks of its own, but in a loop that is one task:
     there, rows are converted one by one.
     """
-    source, sink, found = ends_of(call)
+    began, kinds = now(), ("", "")
+    try:
+        source, sink, found = ends_of(call)
+        kinds = (source.kind, sink.kind)
+        return copy_output(_copied(call, source, sink, found), began, *kinds)
+    except Exception as error:
+        vars(error)["output"] = copy_output({}, began, *kinds, error=error)  # the operator's record of the failure takes it
+        raise
+
+
+def _copied(call: Call, source: Store, sink: Store, found: Way) -> dict[str, Any]:
     if found is Way.BYTES:
         return _files(call, source, sink)
     if found is Way.DOWNLOAD:
-        return download(call, source, sink)
+        return dict(download(call, source, sink))
     if found is Way.ROWS or by_rows(source.kind, sink.kind):
         return _rows(call, source, sink)
     from airflow_ml_provider.adf.airflow.operators.inner_spark import convert
 
-    return convert(call)
+    return dict(convert(call) or {})
 
 
 def _files(call: Call, source: Store, sink: Store) -> dict[str, Any]:

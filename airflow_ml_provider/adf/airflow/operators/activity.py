@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.operator import BaseOperator
@@ -12,13 +14,17 @@ from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, C
 from airflow_ml_provider.adf.airflow.activities.databricks_job import inputs_of, job_output, job_run, task_properties
 from airflow_ml_provider.adf.airflow.activities.databricks_job import taken as taken_of
 from airflow_ml_provider.adf.airflow.activities.registry import action_of
+from airflow_ml_provider.adf.airflow.activity_facts import STARTED, facts, now, read, written
+from airflow_ml_provider.adf.airflow.data.copy_output import copy_output
 from airflow_ml_provider.adf.airflow.hosted_activities import REGISTERED
-from airflow_ml_provider.adf.airflow.operators.inner_activities import run_container, taken
+from airflow_ml_provider.adf.airflow.operators.clusters import TOLD, telling
+from airflow_ml_provider.adf.airflow.operators.inner_activities import run_container, run_items, taken
 from airflow_ml_provider.adf.airflow.operators.inner_spark import Inner
-from airflow_ml_provider.adf.airflow.operators.rerun import ask_again
+from airflow_ml_provider.adf.airflow.operators.item_pages import PAGE, mapped_over
+from airflow_ml_provider.adf.airflow.operators.pipeline_end import mark
 from airflow_ml_provider.adf.airflow.operators.spark_copy import conversion
 from airflow_ml_provider.adf.airflow.run_state import RECORD, condition_of, error_of, record
-from airflow_ml_provider.adf.airflow.run_view import RETURN_VALUE, View
+from airflow_ml_provider.adf.airflow.run_view import View
 from airflow_ml_provider.adf.airflow.secure_values import is_secure, seal, told_of
 from airflow_ml_provider.adf.airflow.task_index import Place, Spot, Within
 from airflow_ml_provider.adf.known_properties import refused_properties
@@ -42,6 +48,7 @@ class _AdfOperator(BaseOperator):
 
     shallow_copy_attrs: Sequence[str] = ("activity", "place", "around")
     ui_color = "#dce9f5"
+    skips_after_page = False
 
     def __init__(
         self, *, activity: Activity, place: Place, around: tuple[Within, ...] = (), loop: str | None = None, **kwargs: Any
@@ -51,17 +58,57 @@ class _AdfOperator(BaseOperator):
         self.place = place
         self.around = around
         self.loop = loop
+        self.loop_of_pages: Activity | None = None
+        self._inner: Inner | None = None
 
-    def _view(self, context: Context) -> View:
-        return View(context, self.place, self.loop)
+    def execute(self, context: Context) -> Any:
+        view = View(context, self.place, self.loop)
+        page = view.page()
+        return self._act(context, view) if page is None else self._run_page(context, view, page)
+
+    def on_kill(self) -> None:
+        if self._inner:
+            self._inner.kill()
+
+    def _act(self, context: Context, view: View) -> Any:
+        raise NotImplementedError
+
+    @contextmanager
+    def _inside(self, context: Context, view: View) -> Iterator[None]:
+        """Spark in this task, which a kill of it cancels."""
+        view.inner = self._inner = Inner(context)
+        try:
+            yield
+        finally:
+            self._inner.close()
+
+    def _run_page(self, context: Context, view: View, page: list[Any]) -> Any:
+        """Run all activities of the loop for each item of a page, where this is the task to do so; the loop's other tasks are skipped."""
+        if self.loop_of_pages is None:
+            raise AirflowSkipException("another task of the loop runs this page of items")
+        error: dict[str, Any] = {}
+        try:
+            with self._inside(context, view):
+                run_items(Call(view, self.loop_of_pages, self.log), page)
+        except ActivityFailed as failure:
+            error = error_of(failure)
+        status = Condition.FAILED if error else Condition.SUCCEEDED
+        context["ti"].xcom_push(key=PAGE, value={"status": str(status), "error": error})
+        if error:
+            raise AirflowFailException(error["message"])
+        if self.skips_after_page:
+            raise AirflowSkipException("the items of the page have run in this task")
+        return []
 
     def _gate(self, view: View) -> bool:
         """Whether the activity runs: it is in the branch that was taken, and what it waits for ended as its edges ask."""
         if view.begun() is not Condition.SUCCEEDED:
             return False
-        for within in self.around:
-            found = view.pull(self.place.enters[within.container], RECORD) or {}
-            if found.get("taken") != within.branch:
+        enters = [self.place.enters[within.container] for within in self.around]
+        states = view.states([enter.task_id for enter in enters]) if enters else {}
+        for within, enter in zip(self.around, enters, strict=True):
+            found = view.pull(enter, RECORD) or {}
+            if found.get("taken") != within.branch or condition_of(states.get(view.state_key(enter))) is Condition.FAILED:
                 return False
         edges, beside = self.activity.depends_on, self._beside
         missing = [edge.activity for edge in edges if edge.activity not in self.place.ends]
@@ -79,8 +126,20 @@ class _AdfOperator(BaseOperator):
     def _tell(self, context: Context, found: dict[str, Any]) -> None:
         context["ti"].xcom_push(key=RECORD, value=found)
 
-    def _failed(self, context: Context, error: BaseException) -> dict[str, Any]:
-        return record(Condition.FAILED, error=error_of(error), secure=is_secure(self.activity))
+    def _failed(self, view: View, error: BaseException, began: datetime) -> dict[str, Any]:
+        return record(
+            Condition.FAILED,
+            output=getattr(error, "output", None),
+            error=error_of(error),
+            secure=is_secure(self.activity),
+            facts=self._facts(view, began),
+        )
+
+    def _facts(self, view: View, began: datetime | None) -> dict[str, Any]:
+        return facts(self.activity, view.activity_run_id(self.activity), began)
+
+    def _began(self, context: Context) -> None:
+        context["ti"].xcom_push(key=STARTED, value=written(now()))
 
 
 class AdfActivityOperator(_AdfOperator):
@@ -92,28 +151,19 @@ class AdfActivityOperator(_AdfOperator):
     def __init__(self, *, refusal: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.refusal = refusal
-        self._inner: Inner | None = None
 
-    def on_kill(self) -> None:
-        if self._inner:
-            self._inner.kill()
+    def _act(self, context: Context, view: View) -> None:
+        with self._inside(context, view):
+            self._run(context, view)
 
-    def execute(self, context: Context) -> None:
-        self._inner = Inner(context)
-        try:
-            self._act(context, self._inner)
-        finally:
-            self._inner.close()
-
-    def _act(self, context: Context, inner: Inner) -> None:
-        view = self._view(context)
-        view.inner = inner
+    def _run(self, context: Context, view: View) -> None:
         if not self._gate(view):
             raise AirflowSkipException(f"activity {self.activity.name!r} is skipped: its dependencies ended otherwise")
         if not self.activity.active:
             self._tell(context, record(self.activity.on_inactive_mark_as))
             mark(self.activity.on_inactive_mark_as, f"activity {self.activity.name!r} is inactive")
             return
+        began = now()
         try:
             if self.refusal:
                 raise ConfigurationError(self.refusal)
@@ -122,31 +172,33 @@ class AdfActivityOperator(_AdfOperator):
             call = Call(view, self.activity, self.log)
             output = run_container(call) if self.activity.branches else action_of(self.activity)(call)
         except Exception as error:
-            self._tell(context, self._failed(context, error))
+            self._tell(context, self._failed(view, error, began))
             if is_secure(self.activity):
                 final = isinstance(error, SpecError | ConfigurationError | ActivityFailed) and not self.retries
                 raise (AirflowFailException if final else ProviderError)(told_of(self.activity)) from None
             if isinstance(error, SpecError | ConfigurationError | ActivityFailed) and not self.retries:
                 raise AirflowFailException(str(error)) from error
             raise
-        self._tell(context, record(Condition.SUCCEEDED, output=output, secure=bool(self.activity.policy.secure_output)))
+        secure = bool(self.activity.policy.secure_output)
+        self._tell(context, record(Condition.SUCCEEDED, output=output, secure=secure, facts=self._facts(view, began)))
 
 
 class AdfEnterOperator(_AdfOperator):
     """The beginning of a container: which branch is taken, or which items there are. It ends well whatever it finds.
 
-    Its XCom is the list of items, each ``{"item": …}``.
+    Its XCom is what the tasks of a loop are mapped over.
     """
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
-        view = self._view(context)
+    def _act(self, context: Context, view: View) -> list[dict[str, Any]]:
         found: dict[str, Any] = {"status": str(Condition.SKIPPED), "taken": None}
-        items: list[Any] = []
+        items: list[dict[str, Any]] = []
         try:
             if self._gate(view):
+                self._began(context)
                 if self.activity.active:
                     call = Call(view, self.activity, self.log)
-                    branch, items = self._judged(call)
+                    branch, listed = self._judged(call)
+                    items = mapped_over(listed, self.activity.name)
                     begun = {"job": job_run(call, self.activity.job)} if self.activity.job else {}
                     found = {"status": str(Condition.SUCCEEDED), "taken": branch, **begun}
                 else:
@@ -155,7 +207,7 @@ class AdfEnterOperator(_AdfOperator):
             self.log.warning("%s failed: %s", self.activity.name, error)
             found = {"status": str(Condition.FAILED), "taken": None, "error": error_of(error)}
         self._tell(context, found)
-        return [{"item": item} for item in items]
+        return items
 
     def _judged(self, call: Call) -> tuple[str | None, list[Any]]:
         if self.activity.type.casefold() == "foreach":
@@ -170,22 +222,27 @@ class AdfEnterOperator(_AdfOperator):
 class AdfEndOperator(_AdfOperator):
     """The end of a container: its verdict over the activities inside."""
 
-    def execute(self, context: Context) -> None:
-        view = self._view(context)
-        entered = view.pull(self.place.enters[self.activity.name], RECORD) or {"status": str(Condition.FAILED)}
+    def _act(self, context: Context, view: View) -> None:
+        enter = self.place.enters[self.activity.name]
+        entered = view.pull(enter, RECORD) or {"status": str(Condition.FAILED)}
         status, error = Condition(entered["status"]), entered.get("error") or {}
+        if condition_of(view.states([enter.task_id]).get(view.state_key(enter))) is Condition.FAILED:
+            status, error = Condition.FAILED, error or {"message": f"task {enter.task_id} failed", "errorCode": ""}
         output: Any = {}
         if status is Condition.SUCCEEDED and entered["taken"]:
-            status, error, output = self._inside(view, entered["taken"])
+            status, error, output = self._ending(view, entered["taken"])
         if status is not Condition.SKIPPED:
             secure = bool(self.activity.policy.secure_output)
-            self._tell(context, record(status, output=output, error=error, secure=secure))
+            about = self._facts(view, read(view.pull(enter, STARTED)))
+            self._tell(context, record(status, output=output, error=error, secure=secure, facts=about))
         mark(status, f"activity {self.activity.name!r}: {error.get('message', status)}")
 
-    def _inside(self, view: View, label: str) -> tuple[Condition, dict[str, Any], Any]:
+    def _ending(self, view: View, label: str) -> tuple[Condition, dict[str, Any], Any]:
         branch = next((one for one in self.activity.branches if one.label == label), None)
         if branch is None or not branch.activities:
             return Condition.SUCCEEDED, {}, {}
+        if self._maps and (pages := self._pages(view)):
+            return self._of_pages(view, pages)
         states = view.states([self.place.ends[one.name].task_id for one in branch.activities])
         rounds = self._suffixes(view)
         failed = [suffix for suffix in rounds if self._ended(view, branch, states, suffix) is Condition.FAILED]
@@ -193,6 +250,21 @@ class AdfEndOperator(_AdfOperator):
         if failed:
             return Condition.FAILED, {"message": f"the inside failed ({len(failed)} of {len(rounds)})", "errorCode": ""}, output
         return Condition.SUCCEEDED, {}, output
+
+    def _pages(self, view: View) -> list[list[Any]]:
+        listed = view.pull(self.place.enters[self.activity.name], "return_value") or []
+        return [one["page"] for one in listed if "page" in one]
+
+    def _of_pages(self, view: View, pages: list[list[Any]]) -> tuple[Condition, dict[str, Any], Any]:
+        """The verdict over pages; one whose task died before it could tell has failed."""
+        runner = self.place.page_runners[self.activity.name].task_id
+        told = [view.ti.xcom_pull(task_ids=runner, key=PAGE, map_indexes=index) for index in range(len(pages))]
+        failed = [(one or {}).get("error", {}).get("message") for one in told if (one or {}).get("status") != Condition.SUCCEEDED]
+        output = {"count": sum(map(len, pages))}
+        if not failed:
+            return Condition.SUCCEEDED, {}, output
+        message = f"the inside failed in {len(failed)} of {len(pages)} pages of items: {failed[0] or 'its task died'}"
+        return Condition.FAILED, {"message": message, "errorCode": ""}, output
 
     @property
     def _maps(self) -> bool:
@@ -217,12 +289,17 @@ class AdfPrepareOperator(_AdfOperator):
     :param converts: it is such a Copy.
     """
 
+    skips_after_page = True
+
     def __init__(self, *, converts: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.converts = converts
 
-    def execute(self, context: Context) -> Any:
-        view = self._view(context)
+    def _act(self, context: Context, view: View) -> Any:
+        with telling(context):
+            return self._prepared(context, view)
+
+    def _prepared(self, context: Context, view: View) -> Any:
         if not self._gate(view):
             raise AirflowSkipException(f"activity {self.activity.name!r} is skipped: its dependencies ended otherwise")
         if not self.activity.active:
@@ -233,6 +310,7 @@ class AdfPrepareOperator(_AdfOperator):
             raise AirflowFailException(
                 f"activity {self.activity.name!r}: secureInput: its properties would lie open in an XCom: {fix}"
             )
+        self._began(context)
         with final_errors():
             kind = self.activity.type.casefold()
             if (refused := next(refused_properties(self.activity), None)) and kind not in REGISTERED:
@@ -271,8 +349,7 @@ class AdfFinishOperator(_AdfOperator):
         self.inside = list(inside)
         self.result = result
 
-    def execute(self, context: Context) -> None:
-        view = self._view(context)
+    def _act(self, context: Context, view: View) -> None:
         mapped = self.place.ends[self.activity.name].mapped
         begin, *rest = [Spot(task_id, mapped) for task_id in self.inside]
         states = view.states(self.inside)
@@ -286,42 +363,18 @@ class AdfFinishOperator(_AdfOperator):
         output: Any = {}
         if self.result and status is Condition.SUCCEEDED:
             output = spark_programs.output(self.activity.type, view.pull(Spot(self.result, mapped), "return_value"))
-        error = {"message": "its tasks failed", "errorCode": "", "failureType": "UserError"} if status is Condition.FAILED else {}
+        failed = [spot for spot in (begin, *rest) if condition_of(states.get(view.state_key(spot))) is Condition.FAILED]
+        error = self._error(view, failed) if status is Condition.FAILED else {}
+        if self.activity.type.casefold() == "copy" and (began := read(view.pull(begin, STARTED))):
+            output = copy_output(output or {}, began, error=ActivityFailed(error["message"]) if error else None)
         if status is not Condition.SKIPPED:
             secure = bool(self.activity.policy.secure_output)
-            self._tell(context, record(status, output=output, error=error, secure=secure))
+            about = self._facts(view, read(view.pull(begin, STARTED)))
+            self._tell(context, record(status, output=output, error=error, secure=secure, facts=about))
         mark(status, f"activity {self.activity.name!r}: {error.get('message', status)}")
 
-
-class AdfPipelineEndOperator(BaseOperator):
-    """The only leaf of a pipeline's DAG: it ends as the pipeline does, and so does the DAG run. Its XCom is the return value."""
-
-    shallow_copy_attrs: Sequence[str] = ("place",)
-    ui_color = "#dce9f5"
-
-    def __init__(self, *, place: Place, **kwargs: Any) -> None:
-        super().__init__(trigger_rule="all_done", **kwargs)
-        self.place = place
-
-    def execute(self, context: Context) -> Any:
-        view = View(context, self.place)
-        if (begun := view.begun()) is not Condition.SUCCEEDED:
-            if begun is Condition.FAILED:
-                ask_again(view, self.log)
-            mark(begun, f"pipeline {self.place.pipeline.name!r} did not begin: {begun}")
-        activities = self.place.pipeline.activities
-        statuses = view.statuses([activity.name for activity in activities]) if activities else {}
-        for name, status in statuses.items():
-            self.log.info("%s: %s", name, status)
-        if dependencies.verdict(activities, statuses) is Condition.FAILED:
-            ask_again(view, self.log)
-            raise AirflowFailException(f"pipeline {self.place.pipeline.name!r} failed")
-        return view.variables().get(RETURN_VALUE)
-
-
-def mark(status: Condition, why: str) -> None:
-    """End the task as an activity ended."""
-    if status is Condition.FAILED:
-        raise AirflowFailException(why)
-    if status is Condition.SKIPPED:
-        raise AirflowSkipException(why)
+    def _error(self, view: View, failed: list[Spot]) -> dict[str, Any]:
+        """What the first task that failed has told; else which tasks failed."""
+        told = next((found for spot in failed if (found := view.pull(spot, TOLD))), None)
+        names = ", ".join(spot.task_id for spot in failed) or "none"
+        return dict(told or {"message": f"its tasks failed: {names}", "errorCode": "", "failureType": "UserError"})

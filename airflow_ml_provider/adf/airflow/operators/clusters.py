@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.hook import BaseHook
 
-from airflow_ml_provider._compat import AirflowNotFoundException
+from airflow_ml_provider._compat import AirflowNotFoundException, AirflowSkipException
+from airflow_ml_provider.adf.airflow.run_state import error_of
 from airflow_ml_provider.adf.support.connection_variants import conn_id_of
 from airflow_ml_provider.core.backend import Feature
 from airflow_ml_provider.core.errors import ClusterFailed, NotFound
 from airflow_ml_provider.core.spec import ClusterSpec
 from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
-from airflow_ml_provider.operators.base import final_errors, insist
+from airflow_ml_provider.operators.base import final_errors
 from airflow_ml_provider.operators.context import origin
 from airflow_ml_provider.operators.spark_cluster import (
     KEPT_TAG,
@@ -23,6 +24,7 @@ from airflow_ml_provider.operators.spark_cluster import (
     CreateSparkClusterOperator,
     TerminateSparkClusterOperator,
     owned,
+    terminate_all,
 )
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_ml_provider.core.backend import Backend, Plan
     from airflow_ml_provider.core.identity import Work
 
+TOLD = "adf_error"
 _SERVICE_TAG = "adf_service"
 _OF_ALL = {"map_index": "-1"}
 _AZURES_OWN = "Standard_"
@@ -73,6 +76,10 @@ class AdfClusterOperator(CreateSparkClusterOperator):
         self.share = share or service
         self.of_run = of_run
         self.all_items = all_items
+
+    def execute(self, context: Context) -> Any:
+        with telling(context):
+            return super().execute(context)
 
     def ask(self, context: Context) -> str:
         self.spark_conn_id = _connection_of(self.conn_id) or self.spark_conn_id
@@ -130,12 +137,34 @@ def end_of_shared(maker: AdfClusterOperator, context: Context) -> None:
     """Ask for the end of every cluster that tasks of this run, or of this item of a loop, share under the maker's name."""
     with final_errors():
         backend = SparkClusterHook(_connection_of(maker.conn_id) or maker.spark_conn_id).backend
-    for cluster in owned(backend, {_SERVICE_TAG: maker.share, **origin(context)}, log=maker.log):
-        insist(partial(backend.terminate, cluster), log=maker.log)
-        maker.log.info("Asked for the end of %s", cluster)
+    terminate_all(backend, owned(backend, {_SERVICE_TAG: maker.share, **origin(context)}, log=maker.log), log=maker.log)
 
 
-class AdfSharedJobOperator(SparkJobOperator):
+class AdfJobOperator(SparkJobOperator):
+    """A job of an activity: what it fails with is an XCom, which ``activity('…').error`` is made of."""
+
+    def execute(self, context: Context) -> Any:
+        with telling(context):
+            return super().execute(context)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
+        with telling(context):
+            return super().execute_complete(context, event)
+
+
+@contextmanager
+def telling(context: Context) -> Iterator[None]:
+    """Leave what the block fails with in the XCom :data:`TOLD`."""
+    try:
+        yield
+    except AirflowSkipException:
+        raise
+    except Exception as error:
+        context["ti"].xcom_push(key=TOLD, value=error_of(error))
+        raise
+
+
+class AdfSharedJobOperator(AdfJobOperator):
     """A job on a cluster that is used again. When it has ended between the asking and the job, another one is asked for.
 
     :param maker: the task that asks for the cluster.

@@ -11,6 +11,7 @@ from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, C
 from airflow_ml_provider.adf.airflow.activities.databricks_job import inputs_of, job_output, job_run, timeout_of
 from airflow_ml_provider.adf.airflow.activities.databricks_job import taken as conditions_of
 from airflow_ml_provider.adf.airflow.activities.registry import action_of
+from airflow_ml_provider.adf.airflow.activity_facts import facts, now
 from airflow_ml_provider.adf.airflow.run_state import error_of, record
 from airflow_ml_provider.adf.airflow.secure_values import is_secure, told_of
 from airflow_ml_provider.adf.durations import seconds_of
@@ -69,24 +70,27 @@ def _one(call: Call) -> dict[str, Any]:
         return record(activity.on_inactive_mark_as)
     repeats_inside = activity.job is not None or activity.type == FOR_EACH
     retries = 0 if repeats_inside else int(call.view.resolve(policy.retry) or 0)
+    began = now()
     for attempt in range(retries + 1):
         call.view.attempt = (attempt, retries + 1)
         try:
             output = run_container(call) if activity.branches else _in_time(call)
-            return record(Condition.SUCCEEDED, output=output, secure=bool(policy.secure_output))
+            about = facts(activity, call.view.activity_run_id(activity), began)
+            return record(Condition.SUCCEEDED, output=output, secure=bool(policy.secure_output), facts=about)
         except Killed:
             raise
         except ProviderError as error:
             call.log.warning("%s", told_of(activity) if is_secure(activity) else f"{activity.name} failed: {error}")
-            failure = error_of(error)
+            failure, output = error_of(error), getattr(error, "output", None)
         except Exception as error:
             call.log.warning("%s failed", activity.name, exc_info=not is_secure(activity))
-            failure = error_of(error)
+            failure, output = error_of(error), getattr(error, "output", None)
         if call.view.inner.killed:
             raise Killed(failure["message"])
         if attempt < retries:
             time.sleep(float(call.view.resolve(policy.retry_interval) or 0))
-    return record(Condition.FAILED, error=failure)
+    about = facts(activity, call.view.activity_run_id(activity), began)
+    return record(Condition.FAILED, output=output, error=failure, secure=is_secure(activity), facts=about)
 
 
 def _in_time(call: Call) -> Any:
@@ -107,15 +111,16 @@ def _branch(call: Call) -> Any:
 
 def _for_each(call: Call) -> Any:
     """Every item runs, also after one that failed."""
-    return _each(call, items_of(call))
+    return run_items(call, items_of(call))
 
 
 def _for_each_task(call: Call) -> Any:
     """The items of a Databricks job's For each, one by one, within its timeout."""
-    return limited(call, timeout_of(call.activity), lambda: _each(call, inputs_of(call)))
+    return limited(call, timeout_of(call.activity), lambda: run_items(call, inputs_of(call)))
 
 
-def _each(call: Call, items: list[Any]) -> Any:
+def run_items(call: Call, items: list[Any]) -> Any:
+    """Run a loop's inside for each item, also after one that failed; :class:`ActivityFailed` when one did."""
     view = call.view
     before, failures = view.item, []
     try:
