@@ -14,6 +14,7 @@ whose answer is lost is read back and recognised by its owner.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -24,7 +25,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from airflow_ml_provider.backends.aws.errors import surely_not_done
-from airflow_ml_provider.backends.aws.storage import Store
+from airflow_ml_provider.backends.aws.storage import Damaged, Store
 from airflow_ml_provider.core.errors import ProviderError, Unavailable
 from airflow_ml_provider.core.staging import Place
 
@@ -33,6 +34,7 @@ SETTLES = timedelta(minutes=5)
 _WAY = timedelta(seconds=30)
 """How long an owner may take from its claim to the call."""
 _RELEASED = b"released"
+_ID = re.compile(r"[A-Za-z0-9-]+")
 
 
 def lifetime(client: Any) -> timedelta:
@@ -161,7 +163,12 @@ def _written(store: Store, place: Place, mine: bytes, write: Callable[[], str | 
 
 def _noted(store: Store, folder: Place) -> str | None:
     noted = store.read(folder / "id")
-    return noted.decode(errors="replace") if noted else None
+    if noted is None:
+        return None
+    text = noted.decode(errors="replace")
+    if not _ID.fullmatch(text):
+        raise Damaged(f"{folder / 'id'} is damaged: its content is not the id of a cluster or a job")
+    return text
 
 
 def _note(store: Store, folder: Place, ids: Place, made: str) -> str:

@@ -442,6 +442,15 @@ def test_tags_and_names_that_others_have_changed(services: Services, kind: str, 
             call()
 
 
+def test_a_noted_id_that_others_have_changed(backend: Any) -> None:
+    token = new_token()
+    create(backend, token)
+    for content in (b"", b"<html>", b"\xff"):
+        backend.store.write(backend.staging.of_cluster(token) / "id", content)
+        with pytest.raises(ServiceError, match="id is damaged"):
+            create(backend, token)
+
+
 def test_a_cluster_description_that_others_have_changed(backend: Any) -> None:
     cluster = running_cluster(backend)
     place = backend._facts(cluster).folder / "cluster.json"
