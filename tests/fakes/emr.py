@@ -662,6 +662,10 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing."""
 
 
+def _handle_error(*_: Any) -> None:
+    """Say nothing of connections that a fault has closed."""
+
+
 class _Listener:
     """A loopback port that an application can be taken from and given back to."""
 
@@ -674,6 +678,7 @@ class _Listener:
         """Accept connections, or have them refused."""
         if self._server is None and wanted:
             self._server = make_server("127.0.0.1", self._port, self._app, threaded=True, request_handler=_Quiet)
+            self._server.handle_error = _handle_error
             self._port = self._server.server_port
             threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         elif self._server is not None and not wanted:

@@ -83,7 +83,7 @@ class Store:
     def write(self, place: Place, data: bytes) -> None:
         """Store the object, in the place of an older one."""
         with translated():
-            self._client().put_object(Bucket=place.bucket, Key=place.key, Body=data)
+            member(self._client().put_object(Bucket=place.bucket, Key=place.key, Body=data), "ETag")
 
     def write_json(self, place: Place, value: Any) -> None:
         """Store a JSON value."""
@@ -118,24 +118,28 @@ class Store:
             self._client().delete_object(Bucket=place.bucket, Key=place.key)
 
     def remove(self, folder: Place) -> None:
-        """Remove everything in a folder."""
+        """Remove everything in a folder. It is listed until nothing is left: an answer may have been another's than S3's."""
+        before: list[dict[str, str]] = []
         with translated():
             client = self._client()
-            more: dict[str, Any] = {}
-            while True:
-                page = client.list_objects_v2(Bucket=folder.bucket, Prefix=f"{folder.key}/", **more)
-                if keys := [{"Key": item["Key"]} for item in page.get("Contents", ()) if "Key" in item]:
-                    deleted = client.delete_objects(Bucket=folder.bucket, Delete={"Objects": keys, "Quiet": True})
-                    _insist_on_no_errors(folder, deleted.get("Errors", ()))
-                if not page.get("IsTruncated"):
-                    return
-                more = {"ContinuationToken": member(page, "NextContinuationToken")}
+            while keys := self._keys(client, folder):
+                if keys == before:
+                    raise Unavailable(f"{folder}: DeleteObjects deleted nothing")
+                deleted = client.delete_objects(Bucket=folder.bucket, Delete={"Objects": keys, "Quiet": True})
+                _insist_on_no_errors(folder, deleted.get("Errors", ()))
+                before = keys
+
+    def _keys(self, client: Any, folder: Place) -> list[dict[str, str]]:
+        """The first objects of a folder, as many as one call lists."""
+        page = client.list_objects_v2(Bucket=folder.bucket, Prefix=f"{folder.key}/")
+        member(page, "IsTruncated")
+        return [{"Key": member(item, "Key")} for item in page.get("Contents", ())]
 
     def _is_there(self, place: Place) -> bool:
         """False also for an object that is missing where the credentials may not list: S3 denies it then."""
         with translated():
             try:
-                self._client().head_object(Bucket=place.bucket, Key=place.key)
+                member(self._client().head_object(Bucket=place.bucket, Key=place.key), "ETag")
             except ClientError as error:
                 if code_of(error) in (*ABSENT, "403"):
                     return False

@@ -366,7 +366,7 @@ def test_objects_that_s3_did_not_delete_are_an_error(services: Services, store: 
 
     class Quiet:
         def list_objects_v2(self, **_: Any) -> Any:
-            return {"Contents": [{"Key": "x/secrets.json"}]}
+            return {"IsTruncated": False, "Contents": [{"Key": "x/secrets.json"}]}
 
         def delete_objects(self, **_: Any) -> Any:
             return {"Errors": [{"Key": "x/secrets.json", "Code": "AccessDenied", "Message": "no"}]}
