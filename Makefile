@@ -45,7 +45,7 @@ test: check ## check, then every test
 bench: $(READY) ## the benchmarks
 	@for name in parse_cost cluster_start small_job dag_steps mounts api_calls log_pages warm_job adf_parse notebook_prints; do echo "== $$name"; python benchmarks/$$name.py || exit 1; done
 
-soak: $(READY) ## a storm of kills: SOAK_MINUTES, SOAK_SEED
+soak: $(READY) ## storms of kills and faults: SOAK_MINUTES, SOAK_SEED, SOAK_RUNS
 	pytest -m soak -s
 
 constraints: $(READY) ## resolve the constraints of every supported Airflow anew
