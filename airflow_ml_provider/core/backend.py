@@ -46,6 +46,10 @@ class Backend(Protocol):
     No method waits: the caller polls. All are synchronous, and building a backend is cheap. Only errors of
     :mod:`airflow_ml_provider.core.errors` come out. A native state that this version does not know is ``UNKNOWN``, an id that the
     service has forgotten is ``TERMINATED`` (a job on it ``CANCELLED``), never an error.
+
+    A service may not show new work at once. An id that it gave a short time ago and does not show yet is ``UNKNOWN``, and a call that
+    would change it raises :class:`~airflow_ml_provider.core.errors.Unavailable`. A passing fault is ``Unavailable`` too: the caller asks
+    again, and work that was done before the answer was lost is found by its token.
     """
 
     name: ClassVar[str]
@@ -76,7 +80,10 @@ class Backend(Protocol):
         ...
 
     def terminate(self, cluster: str) -> None:
-        """Ask for the cluster's end. Idempotent; an unknown id is fine."""
+        """Ask for the cluster's end. Idempotent; an unknown id is fine.
+
+        :raises Unavailable: it cannot be ended yet.
+        """
         ...
 
     def owned(self) -> Iterator[OwnedCluster]:
@@ -88,6 +95,7 @@ class Backend(Protocol):
 
         :param secrets: environment variables that may appear in no plan, argument or log.
         :raises NotFound: the cluster has ended, and no job with this token is known.
+        :raises Unavailable: the cluster is not visible yet, or another attempt at the same work may be under way.
         """
         ...
 
@@ -96,7 +104,10 @@ class Backend(Protocol):
         ...
 
     def cancel(self, cluster: str, job: str) -> None:
-        """Ask for the job's end. Idempotent; an unknown or ended job is fine."""
+        """Ask for the job's end. Idempotent; an unknown or ended job is fine.
+
+        :raises Unavailable: it cannot be ended yet.
+        """
         ...
 
     def logs(self, cluster: str, job: str, *, after: str | None = None) -> LogPage:
