@@ -122,7 +122,12 @@ class View:
     def change(self, name: str, change: Mapping[str, Any], *, secure: bool = False) -> None:
         """Set a variable or append to it; ``change`` has ``value`` or ``append``."""
         told = {SEALED: seal(change)} if secure else change
-        self.events.append({"at": stamp(self._all_events()), "by": self.me, "name": name, **told})
+        at = stamp(self._all_events())
+        if (
+            "value" in change
+        ):  # whatever this task did to the variable before is over, so the history does not grow with each round
+            self.events = [event for event in self.events if event["name"] != name]
+        self.events.append({"at": at, "by": self.me, "name": name, **told})
         self.ti.xcom_push(key=EVENTS, value=self.events)
 
     def _all_events(self) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -34,7 +34,7 @@ def read_pipeline(name: str, properties: Mapping[str, Json], source: PurePath) -
     if old := _version_1(properties, activities):
         raise DocumentError(f"a pipeline of Data Factory version 1 (it has {old!r}): migrate it to version 2 first")
     reader = _Reader(source)
-    found = tuple(reader.activities(activities, ()))
+    found = _with_names(reader.activities(activities, ()))
     return Pipeline(
         name=name,
         source=source,
@@ -95,10 +95,10 @@ class _Reader:
             self._tell(f"containers inside containers: got more than {DEEPEST}: the inner ones are left out", path, fatal=True)
             slots = ()
         for case in _list(_pop(properties, "cases")) if kind.casefold() == "switch" and slots else ():
-            inside = tuple(self.activities(_list(pick(mapping_of(case), "activities")), path))
+            inside = _with_names(self.activities(_list(pick(mapping_of(case), "activities")), path))
             yield Branch("case", inside, str(pick(mapping_of(case), "value")))
         for label, key in slots:
-            yield Branch(label, tuple(self.activities(_list(_pop(properties, key)), path)))
+            yield Branch(label, _with_names(self.activities(_list(_pop(properties, key)), path)))
 
     def _edges(self, raw: Json, path: tuple[str, ...]) -> Iterator[Edge]:
         for one in _list(raw):
@@ -114,6 +114,21 @@ class _Reader:
 
     def _tell(self, reason: str, path: tuple[str, ...], *, fatal: bool = False) -> None:
         self.problems.append(Problem(self.source, reason, path, fatal))
+
+
+def _with_names(activities: Iterable[Activity]) -> tuple[Activity, ...]:
+    """Activities that stand beside each other, their dependencies by the names as they are written there: case does not tell names apart."""
+    found = tuple(activities)
+    names = {one.name.casefold(): one.name for one in found}
+    return tuple(
+        replace(
+            one,
+            depends_on=tuple(
+                replace(edge, activity=names.get(edge.activity.casefold(), edge.activity)) for edge in one.depends_on
+            ),
+        )
+        for one in found
+    )
 
 
 def _policy(raw: Mapping[str, Json]) -> Policy:

@@ -14,16 +14,18 @@ DEEPEST = 100
 LONGEST = 1024 * 1024
 """Characters of a text with expressions."""
 
+_SPACE = r"[\t-\r\ \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"
+"""What .NET calls white space."""
 _TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<number>[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)(?!\w)
-    | (?P<name>[^\W\d][\w$]*)
+    rf"""{_SPACE}(?:
+      (?P<number>[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)(?!\w)
+    | (?P<name>[^\W\d][\w$]*|\$[\w$]*)
     | (?P<string>'(?:[^']|'')*')
-    | (?P<select>\??\s*[.\[])
+    | (?P<select>\??{_SPACE}[.\[])
     | (?P<mark>[(),\]])
     | (?P<end>\Z)
     )""",
-    re.VERBOSE | re.ASCII,
+    re.VERBOSE,
 )
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _CONSTANTS = {"true": True, "false": False, "null": None}

@@ -13,8 +13,9 @@ DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "satur
 UNITS = ("minute", "hour", "day", "week", "month")
 
 _STEPS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
-_PERIODS = 10_000
-"""More than any plan leaves empty: half a year of steps of half an hour, which only clocks that change tell apart."""
+_MINUTES_OF_WEEK = 7 * 24 * 60
+_MONTHS_OF_CYCLE = 400 * 12
+"""The calendar repeats itself after 400 years."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Recurrence:
         """The first moment later than this one, in UTC; None when there is none."""
         moment = plain(moment)
         first = max(self._period(moment) - 1, 0)
-        for period in range(first, first + _PERIODS):
+        for period in range(first, first + self._cycle):
             # a time that the zone leaves out may have moved into the next period
             if found := [one for near in (period, period + 1) for one in self._moments(near) if one > moment]:
                 return min(found)
@@ -62,7 +63,7 @@ class Recurrence:
         """The last moment that is not later than this one, in UTC; None when there is none."""
         moment = plain(moment)
         newest = self._period(moment) + 1
-        for period in range(newest, max(newest - _PERIODS, -1), -1):
+        for period in range(newest, max(newest - self._cycle, -1), -1):
             if found := [one for near in (period, period - 1) for one in self._moments(near) if one <= moment]:
                 return max(found)
         return None
@@ -77,6 +78,17 @@ class Recurrence:
         }
         told = [f"{word} {', '.join(map(str, values))}" for word, values in plan.items() if values]
         return " ".join([f"every {every}", *told, f"from {self.start:%Y-%m-%d %H:%M} {self.zone.key}"])
+
+    @property
+    def _cycle(self) -> int:
+        """Periods after which a plan that gave no moment gives none at all.
+
+        Steps of minutes and hours meet every time of the week that they meet at all within as many steps as a week has minutes; twice that
+        covers both of a zone's offsets, which move the hours that long steps fall on.
+        """
+        if self.unit == "month":
+            return _MONTHS_OF_CYCLE // self.interval + 2
+        return 2 * _MINUTES_OF_WEEK if self.unit in _STEPS else 2 * 7 + 2
 
     def _is_over(self, period: int) -> bool:
         """Whether no moment comes after a period: it is beyond the end, or beyond the calendar."""

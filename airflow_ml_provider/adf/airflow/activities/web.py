@@ -6,7 +6,7 @@ import base64
 import json
 import time
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
 from airflow_ml_provider.adf.airflow.data.dataset_places import service_of
@@ -31,11 +31,18 @@ def web(call: Call) -> Any:
     answer = send(call, call("body"))
     url, waits = str(call.required("url")), not call("turnOffAsync", False)
     deadline = time.monotonic() + (seconds_of(call.activity.policy.timeout) or 12 * 3600)
+    login = _login(call) if answer.status_code == _ACCEPTED else {}
     while waits and answer.status_code == _ACCEPTED and answer.headers.get("Location") and time.monotonic() < deadline:
         time.sleep(_pause(answer))
-        url = urljoin(url, answer.headers["Location"])
-        answer = ask("GET", url, headers=_login(call), timeout=_timeout(call), verify=_verify(call))
+        asked, url = url, urljoin(url, answer.headers["Location"])
+        login = login if _origin(url) == _origin(asked) else {}  # another server is not told what signs in to this one
+        answer = ask("GET", url, headers=login, timeout=_timeout(call), verify=_verify(call))
     return _output(str(call("method", "GET")).upper(), answer)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def azure_function(call: Call) -> Any:

@@ -105,7 +105,7 @@ def read(text: str) -> Moment:
     :raises ValueError: there is none.
     """
     text = text.strip()
-    if not text or len(text) > _LONGEST:
+    if not text or len(text) > _LONGEST or text[0] in "+-./":
         raise ValueError("no date")
     if match := _ISO.fullmatch(text):
         parts = match.groupdict()

@@ -1,4 +1,4 @@
-"""Dates as .NET writes them in its invariant culture: the standard formats of one letter, and custom ones."""
+"""Dates as .NET writes them in the culture en-US, which is Data Factory's: the standard formats of one letter, and custom ones."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from airflow_ml_provider.adf.expressions.dotnet.dates import DAYS, MONTHS, Momen
 
 _ROUNDTRIP = "yyyy-MM-ddTHH:mm:ss.fffffffK"
 _STANDARD = {
-    "d": "MM/dd/yyyy",
-    "D": "dddd, dd MMMM yyyy",
-    "f": "dddd, dd MMMM yyyy HH:mm",
-    "F": "dddd, dd MMMM yyyy HH:mm:ss",
-    "g": "MM/dd/yyyy HH:mm",
-    "G": "MM/dd/yyyy HH:mm:ss",
-    "m": "MMMM dd",
-    "M": "MMMM dd",
+    "d": "M/d/yyyy",
+    "D": "dddd, MMMM d, yyyy",
+    "f": "dddd, MMMM d, yyyy h:mm tt",
+    "F": "dddd, MMMM d, yyyy h:mm:ss tt",
+    "g": "M/d/yyyy h:mm tt",
+    "G": "M/d/yyyy h:mm:ss tt",
+    "m": "MMMM d",
+    "M": "MMMM d",
     "o": _ROUNDTRIP,
     "O": _ROUNDTRIP,
     "r": "ddd, dd MMM yyyy HH:mm:ss 'GMT'",
     "R": "ddd, dd MMM yyyy HH:mm:ss 'GMT'",
     "s": "yyyy-MM-ddTHH:mm:ss",
-    "t": "HH:mm",
-    "T": "HH:mm:ss",
+    "t": "h:mm tt",
+    "T": "h:mm:ss tt",
     "u": "yyyy-MM-dd HH:mm:ss'Z'",
-    "U": "dddd, dd MMMM yyyy HH:mm:ss",
-    "y": "yyyy MMMM",
-    "Y": "yyyy MMMM",
+    "U": "dddd, MMMM d, yyyy h:mm:ss tt",
+    "y": "MMMM yyyy",
+    "Y": "MMMM yyyy",
 }
 _PIECE = re.compile(
     r"""(?P<run>([dfFghHKmMstyz])\2*) | (?P<quoted>'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*")

@@ -48,12 +48,12 @@ def _unknown(name: str, argument: int) -> EvaluationError:
 
 
 def to_utc(moment: Moment, name: str, argument: int) -> Moment:
-    """A moment without a zone, taken as the local time of one."""
+    """A moment without a zone, taken as the local time of one; of a time that it has twice, the one in standard time, as .NET does."""
     there, wall = zone(name, argument), moment.wall()
     early, late = (there.utcoffset(wall.replace(tzinfo=there, fold=fold)) for fold in (0, 1))
-    if early != late or early is None:
-        raise EvaluationError(f"argument 1: got {wall.isoformat()}, which {name!r} has twice or not at all")
-    return Moment(_shifted(moment, -early).ticks, "Z")
+    if early is None or late is None or early < late:
+        raise EvaluationError(f"argument 1: got {wall.isoformat()}, which {name!r} does not have")
+    return Moment(_shifted(moment, -late).ticks, "Z")
 
 
 def from_utc(moment: Moment, name: str, argument: int) -> Moment:
