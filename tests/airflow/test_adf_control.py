@@ -227,3 +227,18 @@ def test_an_operator_of_the_users_takes_an_activitys_place(pipeline: Callable[..
     assert (done.states["unreached.finish"], done.dag.task_dict["flow.run"].retries) == ("skipped", 2)
     assert done.xcom("flow.finish", "adf_record")["output"] == {"rows": 3}
     assert done.xcom("pipeline_end") == {"n": [3]}
+
+
+def test_the_history_of_a_variable_does_not_grow_with_each_round(pipeline: Callable[..., Run]) -> None:
+    rounds = each(
+        "loop",
+        "@range(0, 30)",
+        put("last", "v", expression("@string(item())")),
+        append("kept", "all", expression("@variables('v')"), after("last")),
+        put("none left", "all", expression("@createArray(last(variables('all')))"), after("kept")),
+        sequential=True,
+    )
+    done = pipeline("history", rounds, variables={"v": {"type": "String"}, "all": {"type": "Array"}})
+    check(done)
+    events = done.xcom("loop", "adf_events")
+    assert [(one["name"], one["value"]) for one in events] == [("v", "29"), ("all", ["29"])]

@@ -46,6 +46,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, str, dict[str, str], str]] = []
+        self.other = ""
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def of(self, path: str) -> list[tuple[str, str, dict[str, str], str]]:
@@ -72,6 +73,8 @@ class Handler(BaseHTTPRequestHandler):
             threading.Thread(target=lambda: httpx.post(asked["callBackUri"], json=asked["tell"]).raise_for_status()).start()
         if path == "/slow":
             return 202, {"Location": "/done", "Retry-After": "0"}, "{}"
+        if path == "/moved":
+            return 202, {"Location": f"{self.server.other}/done", "Retry-After": "0"}, "{}"
         if path == "/a-tenant/oauth2/v2.0/token":
             known = dict(parse_qsl(body)).get("client_secret") == SECRET
             token = {"token_type": "Bearer", "expires_in": 3600, "access_token": "token-of-the-principal"}
@@ -281,3 +284,23 @@ def test_a_secure_policy_shows_nothing(
     assert "its error is in activity('unreached').error alone" in shown
     assert SECRET not in seen
     assert ANSWER not in seen
+
+
+def test_a_login_goes_to_no_other_server(pipeline: Callable[..., Run], server: Server) -> None:
+    """A 202 is asked for again where its ``Location`` says ("Web activity", asynchronous requests); its login is for the activity's address."""
+    basic = {"type": "Basic", "username": "me", "password": "word-of-mine"}
+    with Server() as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        server.other = other.url
+        asked = {"method": "POST", "body": "{}", "authentication": basic}
+        done = pipeline(
+            "polls",
+            activity("here", "WebActivity", url=f"{server.url}/slow", **asked),
+            activity("there", "WebActivity", url=f"{server.url}/moved", **asked),
+        )
+        other.shutdown()
+    check(done)
+    logins = [
+        {"authorization" in headers for _, _, headers, _ in one.of(path)} for one, path in ((server, "/done"), (server, "/moved"))
+    ]
+    assert (logins, [headers.get("authorization") for _, _, headers, _ in other.of("/done")]) == ([{True}, {True}], [None])
