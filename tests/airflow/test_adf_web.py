@@ -278,7 +278,7 @@ def test_a_secure_policy_shows_nothing(
     check(done)
     assert server.of("/x")[0][3] == SECRET
     assert server.of("/use")[0][3] == ANSWER
-    assert done.xcom("unreached", "adf_record").keys() == {"status", "sealed"}
+    assert done.xcom("unreached", "adf_record").keys() == {"status", "facts", "sealed"}
     seen = shown + json.dumps([str(one) for one in done.xcoms().items()])
     assert not [task for task in done.dag.tasks if task.template_fields]
     assert "its error is in activity('unreached').error alone" in shown
