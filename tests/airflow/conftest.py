@@ -174,6 +174,17 @@ class Run:
             return list(self._run.get_task_instances(session=session))
 
 
+def dags_of(file: Path) -> dict[str, Any]:
+    """The DAGs that Airflow finds in a file, by id."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # before Airflow 3.2
+        from airflow.models.dagbag import DagBag
+    bag: Any = DagBag(str(file))
+    assert not bag.import_errors
+    return dict(bag.dags)
+
+
 def _name(ti: Any) -> str:
     return ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
 

@@ -11,6 +11,7 @@ import pytest
 from airflow_ml_provider.adf.airflow.dag_file import adf_dags
 from airflow_ml_provider.adf.export.loader import load
 from airflow_ml_provider.adf.report import as_json
+from tests.airflow.conftest import dags_of
 
 
 def _resource(file: Path, name: str, properties: dict[str, Any]) -> None:
@@ -81,9 +82,4 @@ def test_dags_are_found_without_names_in_the_dag_file(tmp_path: Path, airflow_db
         "assert load() == [1] and sorted(made) == ['json', 'load']\n"
         "del made\n"
     )
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # before Airflow 3.2
-        from airflow.models.dagbag import DagBag
-    bag: Any = DagBag(str(file))
-    assert (bag.import_errors, sorted(bag.dags)) == ({}, ["json", "load"])
+    assert sorted(dags_of(file)) == ["json", "load"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import runpy
 import sqlite3
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -18,7 +17,7 @@ from airflow_ml_provider.adf.export.loader import load
 from airflow_ml_provider.adf.report import as_json
 from airflow_ml_provider.backends.local.backend import LocalBackend
 from airflow_ml_provider.core.state import OwnedCluster
-from tests.airflow.conftest import Run
+from tests.airflow.conftest import Run, dags_of
 from tests.airflow.test_adf_activities import copied, dataset, lake
 from tests.airflow.test_adf_control import check
 from tests.airflow.test_adf_semantics import after, pipeline
@@ -42,8 +41,7 @@ def dags(home: Path, spark_root: Path, monkeypatch: pytest.MonkeyPatch, airflow_
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER_DEFAULT", json.dumps(connection))
     for conn_id in ("flights_landing", "flights_lake", "flights_db"):
         monkeypatch.delenv(f"AIRFLOW_CONN_{conn_id.upper()}", raising=False)
-    found = {name: dag for name, dag in runpy.run_path(str(ROOT / "dags" / "data_factory.py")).items() if isinstance(dag, DAG)}
-    yield found
+    yield dags_of(ROOT / "dags" / "data_factory.py")
     end_clusters(spark_root)
 
 
