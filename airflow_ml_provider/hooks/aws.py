@@ -31,7 +31,7 @@ def aws_clients(connection: ClusterConnection) -> Clients:
     The Amazon provider's hook makes its session, so an assumed role, a profile, a web identity and endpoints of one's own come with
     it. All clients share the session and its credentials. Without a connection boto3 looks for credentials by itself. Makes no call.
     """
-    lock = threading.Lock()
+    lock = threading.RLock()  # reentrant: ``on_kill`` runs in a signal handler, perhaps while the same thread holds it
     clients: dict[tuple[str, bool], Any] = {}
 
     def client(service: str, *, repeats: bool = True) -> Any:

@@ -21,7 +21,8 @@ class Reopening:
     """A backend that is opened again when the service denies a call: a key was rotated, or a session has expired.
 
     The call is then made once more. It has the methods and the capabilities of the backend. After a denial that opening again did not
-    mend, the next minute's denials are final at once: the permission itself is missing.
+    mend, the next minute's denials of the same method are final at once: the permission itself is missing. Each method counts for
+    itself, because a log that is denied for good says nothing of the key that looks at the job.
 
     :param open_again: reads the connection and opens the backend. Makes no call to the service.
     """
@@ -31,7 +32,7 @@ class Reopening:
         self._open_again = open_again
         # Reentrant: ``on_kill`` runs in a signal handler, perhaps while the same thread holds it.
         self._lock = threading.RLock()
-        self._final_until = 0.0
+        self._final_until: dict[str, float] = {}
         # As attributes of the instance, because isinstance() with a protocol sees nothing that __getattr__ makes up.
         for name, _ in inspect.getmembers(type(self._backend), inspect.isfunction):
             if not name.startswith("_"):
@@ -47,13 +48,13 @@ class Reopening:
         try:
             return _called(backend, name, *args, **kwargs)
         except AccessDenied as error:
-            if time.monotonic() < self._final_until:
+            if time.monotonic() < self._final_until.get(name, 0.0):
                 raise
             log.info("Opening the service again with the connection's present credentials: %s", error)
         try:
             return _called(self._opened_after(backend), name, *args, **kwargs)
         except AccessDenied:
-            self._final_until = time.monotonic() + _REST
+            self._final_until[name] = time.monotonic() + _REST
             raise
 
     def _opened_after(self, denied: Backend) -> Backend:

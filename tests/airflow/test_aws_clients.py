@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -41,6 +42,24 @@ def test_clients_share_one_session_and_its_credentials(clients):
     given = clients()
     credentials = {id(given(name)._request_signer._credentials) for name in ("emr", "s3", "emr-serverless")}
     assert len(credentials) == 1
+
+
+def test_a_signal_handler_gets_a_client_while_its_thread_makes_one(clients, monkeypatch):
+    """``on_kill`` runs in a signal handler, between any two steps of the same thread."""
+    given, get, asked = clients(), BaseHook.get_connection, []
+
+    def killed(_, conn_id):
+        if not asked:
+            asked.append(conn_id)
+            given("emr")
+        return get(conn_id)
+
+    monkeypatch.setattr(BaseHook, "get_connection", classmethod(killed))
+    thread = threading.Thread(target=given, args=("s3",), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert asked
+    assert not thread.is_alive(), "the handler waits for its own thread"
 
 
 def test_an_endpoint_of_ones_own_is_taken_by_service(clients):

@@ -133,6 +133,18 @@ def test_a_missing_permission_opens_the_backend_once_a_minute(service, keys, job
     assert service.calls["denied"] == 6
 
 
+def test_a_log_that_is_denied_for_good_keeps_no_rotated_key_from_being_read_again(keys, job):
+    class WithoutLogs(Keyed):
+        def logs(self, cluster, job, *, after=None):
+            raise AccessDenied("AccessDenied: s3:GetObject")
+
+    backend = Reopening(WithoutLogs(job.cluster, keys), lambda: WithoutLogs(job.cluster, keys))
+    with pytest.raises(AccessDenied):
+        backend.logs(job.cluster, job.job)
+    rotate(keys)
+    assert backend.poll(job.cluster, [job.job])
+
+
 def test_other_faults_come_out_as_they_are(service, keys, job):
     backend = SparkClusterHook.for_handle(job).backend
     service.faults.append(Unavailable("throttled"))
