@@ -6,7 +6,7 @@
                                   /id                 its id at the service
                                   /secrets.json       Spark properties that nobody else may see
                                   /files/<sha>/<name> programs and runners, by content: each is uploaded once
-                                  /jobs/<token>/…     job.json, secrets.json, claim, id, outcome.json
+                                  /jobs/<token>/…     run_staged.py, job.json, secrets.json, claim, id, outcome.json
                                   /ids/<id>           the token of a job, by the id that the service gave it: how old the id is
                   /ids/<id>                           the same for a cluster
                   /logs/…                             the service's logs, where the connection names no other place
@@ -75,9 +75,9 @@ def staged(*names: str) -> dict[str, list[str]]:
     return {STAGED: list(names)}
 
 
-def job_folder() -> dict[str, list[str]]:
-    """A reference, in a plan, to the job's folder."""
-    return {JOB: []}
+def job_folder(*names: str) -> dict[str, list[str]]:
+    """A reference, in a plan, to the job's folder, or to files in it."""
+    return {JOB: list(names)}
 
 
 def literal(value: Any) -> Any:

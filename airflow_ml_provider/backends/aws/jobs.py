@@ -22,7 +22,7 @@ from airflow_ml_provider.runners import run_python, run_staged
 STAGED_KEY = "Staged"
 """In a plan: what the staging area gets, beside what the service gets."""
 RUNNER = "run_staged.py"
-"""In the cluster's folder: the program that a service starts."""
+"""In a job's folder: the program that the service starts. The cluster may be of another version of this provider."""
 _RESERVED_CONF = {
     "spark.master": "the service sets it",
     "spark.submit.deployMode": "the driver runs where its log is kept",
@@ -74,7 +74,6 @@ def staged_cluster(spec: ClusterSpec, *, files: Sequence[str], packages: Sequenc
 
 def stage_cluster(store: Store, folder: Place, staged: Plan, secrets: Mapping[str, str]) -> None:
     """What every job of a cluster begins with, and the Spark properties that only its jobs may see."""
-    store.write(folder / RUNNER, Path(run_staged.__file__).read_bytes())
     if secrets:
         store.write_json(folder / "secrets.json", dict(secrets))
     for path in staged["files"]:
@@ -106,6 +105,7 @@ def stage_job(
     program = staged["program"]
     runner = store.upload(cluster, Path(run_python.__file__).read_bytes(), "run_python.py")
     data, name = _program_file(program)
+    store.write(job / RUNNER, Path(run_staged.__file__).read_bytes())
     if secrets:
         store.write_json(job / "secrets.json", dict(secrets))
     made_for = read_cluster(store, cluster)
@@ -140,7 +140,10 @@ def read_cluster(store: Store, folder: Place) -> dict[str, Any]:
         raise NotFound(f"{folder} does not exist any more: the cluster was terminated")
     if missing := _OF_CLUSTER - {*found}:
         raise Damaged(f"{folder / 'cluster.json'} is damaged: it lacks {', '.join(sorted(missing))}")
-    return {"properties": str(folder / "secrets.json"), **found}
+    if "properties" not in found:  # an earlier version made it
+        secrets = folder / "secrets.json"
+        found["properties"] = str(secrets) if store.read(secrets) is not None else None
+    return found
 
 
 def _archives(store: Store, cluster: Place, packages: Sequence[Plan], made_for: Mapping[str, Any]) -> list[str]:

@@ -91,7 +91,7 @@ def plan_job(spec: JobSpec) -> Plan:
     plan: Plan = {
         "Name": spec.name,
         "ActionOnFailure": "CONTINUE",
-        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": [*submit, staged(RUNNER), job_folder()]},
+        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": [*submit, job_folder(RUNNER), job_folder()]},
         STAGED_KEY: staged_job(spec),
     }
     return merge(plan, literal(spec.native))

@@ -23,7 +23,7 @@ from airflow_ml_provider.backends.aws.tags import encoded
 from airflow_ml_provider.core.backend import Plan
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, memory_mib, merge
-from airflow_ml_provider.core.staging import job_folder, literal, staged
+from airflow_ml_provider.core.staging import job_folder, literal
 from airflow_ml_provider.core.state import ClusterState, JobState
 
 CLUSTER_STATES = {
@@ -116,7 +116,7 @@ def plan_job(spec: JobSpec) -> Plan:
         raise SpecError(f"JobSpec.timeout: got {spec.timeout}: EMR Serverless takes less than 7 days")
     if spec.timeout is None:
         log.info("JobSpec.timeout: None is 7 days on EMR Serverless, which takes no run without a limit")
-    submit: Plan = {"entryPoint": staged(RUNNER), "entryPointArguments": [job_folder()]}
+    submit: Plan = {"entryPoint": job_folder(RUNNER), "entryPointArguments": [job_folder()]}
     if spec.spark_conf:
         submit["sparkSubmitParameters"] = " ".join(_quoted(part) for part in conf_arguments(spec.spark_conf))
     plan: Plan = {

@@ -460,6 +460,19 @@ def test_a_cluster_description_that_others_have_changed(backend: Any) -> None:
             submit(backend, cluster, new_token())
 
 
+def test_a_job_runs_on_a_cluster_that_an_earlier_version_made(backend: Any) -> None:
+    """Its folder holds that version's runner, which reads another job.json, and a description without a place of secrets."""
+    cluster = running_cluster(backend)
+    folder = backend._facts(cluster).folder
+    backend.store.write(folder / "run_staged.py", b"raise SystemExit('files: got a mapping')")
+    described = backend.store.read_json(folder / "cluster.json")
+    backend.store.write_json(folder / "cluster.json", {key: value for key, value in described.items() if key != "properties"})
+    job = submit(backend, cluster, new_token())
+    while not (status := backend.poll(cluster, [job])[job]).state.ended:
+        pass
+    assert (status.state, status.message) == (JobState.SUCCEEDED, "")
+
+
 @pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff\xfe", b'{"result": 1}'], ids=["cut", "list", "bytes", "no message"])
 def test_an_outcome_that_others_have_changed(services: Services, backend: Any, kind: str, content: bytes) -> None:
     cluster, token = running_cluster(backend), new_token()
