@@ -6,8 +6,8 @@ import logging
 import subprocess
 import sys
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from importlib.metadata import version
 
@@ -164,9 +164,13 @@ def test_another_try_ends_what_an_earlier_one_left_at_the_server(service):
     made = hook.backend.create(hook.backend.plan_cluster(hook.cluster_spec({"name": "left"})), token="left")
     until_state(hook.backend, made, (ClusterState.RUNNING,), 10)
     again = warm.Warm(hook.backend, Handle.parse(f"{hook.backend.name}://spark_cluster_default/{made}"), None, Killed(), 0.1, LOG)
-    with again._door() as (door, version), ThreadPoolExecutor(1) as pool:
+    with again._door() as (door, version), ThreadPoolExecutor(1) as pool, ExitStack() as ends:
         assert version == "3.5.6"
-        left = SparkSession.builder.remote(door.url(warm.session_id("left", 0))).create()
+        mine = door.url(warm.session_id("left", 0))
+        left, other = (SparkSession.builder.remote(url).create() for url in (mine, mine.replace("key=", "key=x")))
+        # An open client calls its server as this process ends, and asks a server that is gone again for ten minutes.
+        ends.callback(left.client.close)
+        ends.callback(other.client.close)
         running = pool.submit(left.sql("SELECT sum(hash(id)) FROM range(1000000000000)").collect)
         eventually(lambda: running.running(), within=10)
         time.sleep(1)
@@ -176,7 +180,7 @@ def test_another_try_ends_what_an_earlier_one_left_at_the_server(service):
         with pytest.raises(Exception, match="SESSION_CLOSED|SESSION_NOT_FOUND"):
             left.range(1).collect()
         with pytest.raises(Exception, match="another program's"):
-            SparkSession.builder.remote(door.url(str(uuid.uuid4())).replace("key=", "key=x")).create().range(1).collect()
+            other.range(1).collect()
     assert warm.session_id("left", 0) != warm.session_id("left", 1)
 
 
