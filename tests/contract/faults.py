@@ -17,7 +17,7 @@ from tests.fakes.faults import OF_LOGS, PASSING, Fault
 
 T = TypeVar("T")
 NO_PERMISSION = (Fault.DENIED, Fault.EXPIRED)
-NOT_DONE = (Fault.RESET, Fault.BROKEN_BEFORE, Fault.FOREIGN_ANSWER)
+NOT_DONE = (Fault.RESET, Fault.BROKEN_BEFORE, Fault.FOREIGN_ANSWER, Fault.FOREIGN_REFUSAL)
 """Faults after which the work is not done, and the client cannot know."""
 WORK = (*sorted(PASSING), *NO_PERMISSION, Fault.INVISIBLE)
 """Faults that can hit a call that makes something."""

@@ -22,6 +22,7 @@ _SECONDS_OF_SLOW = 0.3
 _LONGEST_WAIT = 120.0
 _HEADER = 12
 _PAGE = b"<html><body>Please sign in to the network.</body></html>"
+_FOREIGN = {Fault.FOREIGN_ANSWER: "200 OK", Fault.FOREIGN_REFUSAL: "404 Not Found"}
 _STATE = re.compile(rb'"(State|state)": "[A-Z_]+"')
 _ERRORS: dict[Fault, tuple[str, str, int]] = {
     Fault.THROTTLED: ("ThrottlingException", "SlowDown", 503),
@@ -81,8 +82,8 @@ class Faulty:
             _reset(environ["werkzeug.socket"])
         if fault in _ERRORS and fault is not Fault.BROKEN_AFTER:
             return _refuse(environ, start, name, fault)
-        if fault is Fault.FOREIGN_ANSWER:
-            start("200 OK", [("Content-Type", "text/html"), ("Content-Length", str(len(_PAGE)))])
+        if fault in _FOREIGN:
+            start(_FOREIGN[fault], [("Content-Type", "text/html"), ("Content-Length", str(len(_PAGE)))])
             return [_PAGE]
         environ["tests.looks"] = armed.looks if armed and fault is Fault.INVISIBLE else 0
         status, headers, body = _answer(self.app, environ)

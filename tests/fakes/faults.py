@@ -55,6 +55,8 @@ class Fault(StrEnum):
     """A log's object has other bytes in its middle."""
     FOREIGN_ANSWER = "foreign_answer"
     """A gateway between answers with a page of its own and status 200. The service does not get the call."""
+    FOREIGN_REFUSAL = "foreign_refusal"
+    """The same with status 404: a gateway that has lost its way to the service for a moment."""
     BODY_CUT = "body_cut"
     """The connection closes in the middle of the answer's body."""
 
@@ -63,7 +65,15 @@ NEW_STATE = "HIBERNATING"
 """A native state from a later version of the service."""
 OF_LOGS = frozenset({Fault.LOG_DENIED, Fault.LOG_TRUNCATED, Fault.LOG_CORRUPT})
 AMBIGUOUS = frozenset(
-    {Fault.ANSWER_LOST, Fault.ANSWER_LATE, Fault.BROKEN_BEFORE, Fault.BROKEN_AFTER, Fault.RESET, Fault.FOREIGN_ANSWER}
+    {
+        Fault.ANSWER_LOST,
+        Fault.ANSWER_LATE,
+        Fault.BROKEN_BEFORE,
+        Fault.BROKEN_AFTER,
+        Fault.RESET,
+        Fault.FOREIGN_ANSWER,
+        Fault.FOREIGN_REFUSAL,
+    }
 )
 """After these a client cannot tell whether the work was done."""
 PASSING = frozenset({*AMBIGUOUS, Fault.REFUSED, Fault.SLOW, Fault.THROTTLED, Fault.BODY_CUT, Fault.FOREIGN_ANSWER})

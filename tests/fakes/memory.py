@@ -20,6 +20,7 @@ _BEFORE: dict[Fault, Exception] = {
     Fault.THROTTLED: Refused("throttled"),
     Fault.BROKEN_BEFORE: Refused("internal"),
     Fault.FOREIGN_ANSWER: ConnectionError("the answer is not the service's"),
+    Fault.FOREIGN_REFUSAL: ConnectionError("the answer is not the service's"),
     Fault.EXPIRED: Refused("expired"),
     Fault.DENIED: Refused("denied"),
     Fault.LOG_DENIED: Refused("denied"),

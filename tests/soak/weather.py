@@ -20,7 +20,7 @@ DAG_ID = "storm"
 ANY_CALL = (Fault.THROTTLED, Fault.BROKEN_AFTER, Fault.ANSWER_LOST, Fault.BODY_CUT, Fault.SLOW)
 SELDOM = (Fault.ANSWER_LATE, Fault.EXPIRED)
 """Faults that cost the client half a minute, or that only a second client survives."""
-NOT_DONE = (Fault.RESET, Fault.BROKEN_BEFORE, Fault.FOREIGN_ANSWER)
+NOT_DONE = (Fault.RESET, Fault.BROKEN_BEFORE, Fault.FOREIGN_ANSWER, Fault.FOREIGN_REFUSAL)
 """After these the work is not done, and the client cannot know: some minutes must pass until it may ask anew."""
 _PAUSE_OF_SELDOM, _PAUSE_OF_NOT_DONE = 10.0, 240.0
 

@@ -70,6 +70,8 @@ def _of_client(error: ClientError) -> ProviderError:
     text = f"{error.operation_name}: {code}: {told}"
     if _PASSING.search(code) or status >= 500 or status == 429:
         return Unavailable(text)
+    if _is_foreign(error):
+        return Unavailable(f"{error.operation_name}: the answer, with status {status}, is not AWS's: {told[:_LONGEST_PAGE]}")
     if _WHO.search(code):
         return AccessDenied(f"{text}. AWS does not accept the credentials: renew those of credentials_conn_id")
     if _DENIED.search(code):
@@ -81,6 +83,16 @@ def _of_client(error: ClientError) -> ProviderError:
     return ServiceError(text)
 
 
+def _is_foreign(error: ClientError) -> bool:
+    """Whether something between gave the answer: AWS's errors have a code in words, for which botocore puts the status in if there is
+    none. Answers to HEAD have no body for it. A gateway that forbids a call or asks for a login does so for good.
+    """
+    code = code_of(error)
+    return not error.operation_name.startswith("Head") and (not code or code.isdecimal()) and code not in _FORBIDDEN
+
+
+_FORBIDDEN = ("401", "403", "407")
+_LONGEST_PAGE = 200
 _KINDS: tuple[tuple[Any, type[Any]], ...] = ((_FULL, CapacityError), (_ABSENT, NotFound), (_WRONG, SpecError))
 _NAMED = re.compile(r"perform: ([a-z0-9-]+:[A-Za-z]+)")
 _S3_ACTIONS = {
@@ -126,7 +138,8 @@ def surely_not_done(error: ProviderError) -> bool:
     while isinstance(cause, ProviderError):
         cause = cause.__cause__
     if isinstance(cause, ClientError):
-        return int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)) < 500
+        status = int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
+        return status < 500 and not _is_foreign(cause)
     return isinstance(cause, FOREIGN) and not meaning(cause).reached
 
 

@@ -16,9 +16,9 @@ from airflow_ml_provider.backends.aws.errors import code_of, member, translated
 from airflow_ml_provider.core.errors import AccessDenied, ServiceError, Unavailable
 from airflow_ml_provider.core.staging import Place, content_name
 
-ABSENT = ("NoSuchKey", "404", "NoSuchBucket")
-"""The codes of an object that does not exist."""
-_NOT_MET = ("PreconditionFailed", "412", "NoSuchKey", "404")
+ABSENT = ("NoSuchKey", "NoSuchBucket")
+"""The codes of an object that does not exist. A bare status is the answer of something between, but for HEAD."""
+_NOT_MET = ("PreconditionFailed", "NoSuchKey")
 """The codes of a conditional write whose condition does not hold."""
 
 
@@ -141,7 +141,7 @@ class Store:
             try:
                 member(self._client().head_object(Bucket=place.bucket, Key=place.key), "ETag")
             except ClientError as error:
-                if code_of(error) in (*ABSENT, "403"):
+                if code_of(error) in ("404", "403"):
                     return False
                 raise
         return True

@@ -161,6 +161,8 @@ def test_a_client_that_lacks_a_call_is_an_old_one() -> None:
         ("ExpiredTokenException", 400, AccessDenied, True),
         ("AccessDeniedException", 400, AccessDenied, True),
         ("403", 403, AccessDenied, True),
+        ("404", 404, Unavailable, False),
+        ("400", 400, Unavailable, False),
         ("ResourceNotFoundException", 404, NotFound, True),
         ("ServiceQuotaExceededException", 402, CapacityError, True),
         ("ValidationException", 400, SpecError, True),

@@ -52,6 +52,16 @@ def test_what_s3_has_not_written_is_not_taken_as_written(services: Services, sto
         assert _objects(services) == [], name
 
 
+@pytest.mark.parametrize("fault", [Fault.FOREIGN_ANSWER, Fault.FOREIGN_REFUSAL])
+def test_what_is_there_is_not_taken_as_missing(services: Services, store: Store, fault: Fault) -> None:
+    store.write(FOLDER / "outcome.json", b"{}")
+    services.faults.add(fault, "GetObject")
+    with pytest.raises(Unavailable):
+        store.read(FOLDER / "outcome.json")
+    services.faults.expect_met(fault)
+    store.remove(FOLDER)
+
+
 @pytest.mark.parametrize("fault", [Fault.FOREIGN_ANSWER, Fault.BODY_CUT])
 @pytest.mark.parametrize("call", ["ListObjectsV2", "DeleteObjects"])
 def test_a_folder_is_removed_or_is_said_to_stay(services: Services, store: Store, call: str, fault: Fault) -> None:
