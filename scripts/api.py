@@ -34,7 +34,8 @@ class Api:
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url
         self._who = {"username": user, "password": password}
-        self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)
+        # An Airflow on a busy machine takes long, above all with many runs at once on SQLite.
+        self._client = httpx.Client(base_url=url, timeout=240, trust_env=False)
         self._token: str | None = None
 
     def call(self, method: str, path: str, *, json: Any = None, params: Mapping[str, Any] | None = None) -> Any:

@@ -59,7 +59,7 @@ def notebook_code(notebook: Notebook) -> PythonCode:
     notebook = notebook.model_copy(update={"shipped": shipped(notebook)})  # its files are read once
     kernel = kernel_of(notebook)
     languages = languages_of(notebook) if kernel is None else set()
-    if kernel and notebook.parameters and (language := read(*shipped_text(notebook)).language) not in ASSIGNMENTS:
+    if kernel and notebook.parameters and (language := _read(*shipped_text(notebook)).language) not in ASSIGNMENTS:
         takes = " and ".join(ASSIGNMENTS)
         raise SpecError(
             f"Notebook.parameters: a Jupyter notebook in {language} cannot take parameters: only {takes} notebooks can"
@@ -77,14 +77,14 @@ def notebook_code(notebook: Notebook) -> PythonCode:
 
 def kernel_of(notebook: Notebook) -> str | None:
     """The Jupyter kernel that runs it; None for Python beside Spark."""
-    text = read(*shipped_text(notebook))
+    text = _read(*shipped_text(notebook))
     return needs_kernel(notebook.kernel, text.kernel, text.language, text.databricks)
 
 
 def languages_of(notebook: Notebook) -> set[str]:
     """The languages of its cells, and of the cells of those that it runs."""
     files = shipped(notebook).files.values()
-    return {cell.language for file in files for cell in read(file["name"], file["text"]).cells}
+    return {cell.language for file in files for cell in _read(file["name"], file["text"]).cells}
 
 
 def revision_of(notebook: Notebook) -> str:
@@ -121,7 +121,7 @@ def _add(files: dict[str, dict[str, str]], folder: Path, key: str, path: Path, f
     if not path.is_file():
         raise SpecError(f"{field}: got {str(path)!r}: there is no such file")
     files[key] = _file(field, path.name, read_text(path, field))
-    for reference, found in _references(read(path.name, files[key]["text"]), folder, key, str(path)):
+    for reference, found in _references(_read(path.name, files[key]["text"], field), folder, key, str(path)):
         _add(files, folder, reference, found, field)
 
 
@@ -143,11 +143,16 @@ def _candidates(path: Path) -> list[Path]:
 
 
 def _file(field: str, name: str, text: str) -> dict[str, str]:
+    _read(name, text, field)
+    return {"name": name, "text": text}
+
+
+def _read(name: str, text: str, field: str = "Notebook.shipped") -> NotebookText:
+    """Read a notebook's text; :class:`SpecError` names the field when it is no notebook."""
     try:
-        read(name, text)
+        return read(name, text)
     except UnreadableNotebook as error:
         raise SpecError(f"{field}: {error}") from None
-    return {"name": name, "text": text}
 
 
 def _name_of(text: str) -> str:

@@ -9,6 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from airflow_ml_provider.core.errors import ProviderError, SpecError
+from airflow_ml_provider.core.notebooks import notebook_code
+from airflow_ml_provider.core.programs import Notebook, Shipped
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, Node, PyPI, PythonCode, PythonFile, memory_mib, merge
 
 
@@ -144,3 +146,9 @@ def test_a_package_names_no_login(fields: dict[str, str]) -> None:
     assert "holds a user's name or password, and a plan is printable: keep them in pip.conf or .netrc" in problem
     assert "canary" not in problem
     assert PyPI("corp @ git+ssh://git@git.corp/corp.git").requirement
+
+
+def test_a_shipped_notebook_that_is_none_is_refused_by_name() -> None:
+    shipped = Shipped(notebook="a", files={"a": {"name": "a.txt", "text": "1"}})
+    with pytest.raises(SpecError, match=r"^Notebook\.shipped: a\.txt: "):
+        notebook_code(Notebook(source="1", shipped=shipped))
