@@ -167,7 +167,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [
             {"integration-name": "Spark cluster", "python-modules": [f"{package}.triggers.spark"]},
-            {"integration-name": "Mount", "python-modules": [f"{package}.triggers.blobs", f"{package}.triggers.mount"]},
+            {"integration-name": "Mount", "python-modules": [f"{package}.adf.airflow.blob_watcher", f"{package}.triggers.mount"]},
         ],
         "extra-links": [
             f"{package}.links.spark.SparkUILink",

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from airflow_ml_provider.adf.airflow.blob_watcher import BlobWatcher
 from airflow_ml_provider.adf.airflow.dag_file import adf_dags
+from airflow_ml_provider.adf.airflow.seen_files import to_keep
 from airflow_ml_provider.adf.triggers.events import CREATED, DELETED
 from airflow_ml_provider.filesystems.matching import File, matches
 from airflow_ml_provider.filesystems.mount import MountFileSystem
-from airflow_ml_provider.triggers.blobs import BlobWatcher
-from airflow_ml_provider.triggers.seen import to_keep
 from tests.airflow.conftest import Run, _register
 from tests.airflow.test_adf_control import put
 from tests.airflow.test_adf_semantics import good
@@ -440,3 +440,15 @@ def test_custom_events_are_an_assets_and_only_some_count(airflow_db: None, expor
     assert (done.state, done.xcom("pipeline_end")) == ("success", {"order": 7})
     ignored = send({**placed, "subject": "us/8"})
     assert (ignored.state, set(ignored.states.values())) == ("success", {"skipped"})
+
+
+def test_what_a_database_names_by_its_old_place_is_found() -> None:
+    """Airflow imports triggers by their path, and looks for timetables among the plugins' classes by theirs."""
+    from airflow_ml_provider.plugins.timetables import TimetablesPlugin
+    from airflow_ml_provider.triggers import blobs
+
+    assert blobs.BlobWatcher is BlobWatcher
+    registered = {f"{found.__module__}.{found.__qualname__}": found for found in TimetablesPlugin.timetables}
+    for name in ("RecurrenceTimetable", "WindowTimetable"):
+        old, new = (registered[f"airflow_ml_provider.{place}.{name}"] for place in ("timetables.adf", "adf.airflow.timetables"))
+        assert old.__mro__[1] is new

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_ml_provider.adf.airflow.seen_files import SeenFiles, to_keep
 from airflow_ml_provider.filesystems.matching import File
-from airflow_ml_provider.triggers.seen import SeenFiles, to_keep
 
 
 def file(name: str, modified: float | None = 0.0, size: int = 1) -> File:

@@ -60,7 +60,7 @@ def _asset(start: Start, factory: Factory, prefix: str, watch_interval: float) -
     name, timing = f"{prefix}{start.label}", start.timing
     if not isinstance(timing, Blobs):
         return Asset(name=name)
-    from airflow_ml_provider.triggers.blobs import BlobWatcher
+    from airflow_ml_provider.adf.airflow.blob_watcher import BlobWatcher
 
     place = f"mount://{storage_of(factory, timing.account)}/{timing.prefix}"
     watch = BlobWatcher(

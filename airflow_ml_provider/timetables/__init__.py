@@ -1,1 +1,0 @@
-"""When Airflow starts runs."""
