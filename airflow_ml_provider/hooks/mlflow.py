@@ -19,6 +19,7 @@ from airflow.sdk.bases.hook import BaseHook
 from airflow_ml_provider._compat import AirflowNotFoundException
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, Unavailable
 from airflow_ml_provider.hooks.forms import form_widgets, ui_field_behaviour
+from airflow_ml_provider.hooks.given import given
 from airflow_ml_provider.models import tracking
 from airflow_ml_provider.models.failures import translated
 from airflow_ml_provider.models.rest import RestClient
@@ -73,9 +74,13 @@ class MLflowHook(BaseHook):
 
     @cached_property
     def connection(self) -> MLflowConnection:
-        """The connection's fields, checked; :class:`ConfigurationError` names a wrong one."""
+        """The connection's fields, checked; :class:`ConfigurationError` names a wrong one.
+
+        :raises Unavailable: Airflow's API server does not give it.
+        """
         try:
-            found = self.get_connection(self.mlflow_conn_id)
+            with given(f"connection {self.mlflow_conn_id!r}"):
+                found = self.get_connection(self.mlflow_conn_id)
         except AirflowNotFoundException:
             fix = f"create a connection with this id and the type {self.conn_type!r}"
             raise ConfigurationError(f"connection {self.mlflow_conn_id!r} does not exist: {fix}") from None

@@ -17,6 +17,7 @@ from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, S
 from airflow_ml_provider.core.mounts import Credentials, Mount, Opened, open_mount
 from airflow_ml_provider.core.storage.faults import translated
 from airflow_ml_provider.hooks.forms import form_widgets, ui_field_behaviour
+from airflow_ml_provider.hooks.given import given
 from airflow_ml_provider.hooks.stores import forget_store, shared_store
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def resolve(mount: Mount | str) -> tuple[Mount, Credentials | None]:
 def credentials(conn_id: str) -> Credentials:
     """An Airflow connection's fields; :class:`ConfigurationError` when there is none."""
     try:
-        found = BaseHook.get_connection(conn_id)
+        with given(f"connection {conn_id!r}"):
+            found = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise ConfigurationError(f"connection {conn_id!r} does not exist: create it, or change the mount's connection") from None
     return Credentials(
@@ -174,7 +176,8 @@ class MountHook(BaseHook):
 def _of_connection(name: str, *, required: bool) -> Mount | None:
     """The mount of a connection; None where it is not required, and there is none or one of another type."""
     try:
-        found = BaseHook.get_connection(name)
+        with given(f"connection {name!r}"):
+            found = BaseHook.get_connection(name)
     except AirflowNotFoundException:
         if required:
             raise ConfigurationError(f"connection {name!r} does not exist") from None
@@ -214,5 +217,6 @@ def _switch(name: str, key: str, value: Any) -> bool:
 
 def _of_variable(name: str) -> Mount | None:
     """A mount that a task made."""
-    text = Variable.get(variable_name(name), default=None)
+    with given(f"variable {variable_name(name)!r}"):
+        text = Variable.get(variable_name(name), default=None)
     return Mount(**json.loads(text)) if text else None

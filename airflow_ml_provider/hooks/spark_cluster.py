@@ -12,15 +12,16 @@ from urllib.parse import unquote, urlsplit
 
 from airflow.sdk.bases.hook import BaseHook
 
-from airflow_ml_provider._compat import AirflowNotFoundException, AirflowRuntimeError
+from airflow_ml_provider._compat import AirflowNotFoundException
 from airflow_ml_provider.core.backend import Backend
 from airflow_ml_provider.core.caches import default_root
-from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError, Unavailable
+from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 from airflow_ml_provider.core.handle import Handle
 from airflow_ml_provider.core.registry import BACKENDS, backend_class
 from airflow_ml_provider.core.spec import ClusterSpec, merge
 from airflow_ml_provider.hooks.aws import aws_clients
 from airflow_ml_provider.hooks.forms import form_widgets, ui_field_behaviour
+from airflow_ml_provider.hooks.given import given
 from airflow_ml_provider.hooks.reopening import Reopening
 
 DEFAULT_CONN_ID = "spark_cluster_default"
@@ -134,12 +135,11 @@ class SparkClusterHook(BaseHook):
         :raises Unavailable: Airflow's API server does not give it.
         """
         try:
-            found = self.get_connection(self.spark_conn_id)
+            with given(f"connection {self.spark_conn_id!r}"):
+                found = self.get_connection(self.spark_conn_id)
         except AirflowNotFoundException:
             fix = f"create a connection with this id and the type {self.conn_type!r}"
             raise ConfigurationError(f"connection {self.spark_conn_id!r} does not exist: {fix}") from None
-        except AirflowRuntimeError as error:
-            raise Unavailable(f"connection {self.spark_conn_id!r}: Airflow's API server does not give it: {error}") from error
         if found.conn_type != self.conn_type:
             raise ConfigurationError(
                 f"connection {self.spark_conn_id!r}: got the type {found.conn_type!r}: takes {self.conn_type!r}"

@@ -122,16 +122,21 @@ def _resolved(name: str, reference: str) -> str:
 def _variable(name: str) -> Any:
     from airflow.sdk import Variable
 
-    return Variable.get(name, default=None)
+    from airflow_ml_provider.hooks.given import given
+
+    with given(f"variable {name!r}"):
+        return Variable.get(name, default=None)
 
 
 def _of_connection(conn_id: str, field: str) -> Any:
     from airflow.sdk.bases.hook import BaseHook
 
     from airflow_ml_provider._compat import AirflowNotFoundException
+    from airflow_ml_provider.hooks.given import given
 
     try:
-        connection = BaseHook.get_connection(conn_id)
+        with given(f"connection {conn_id!r}"):
+            connection = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         return None
     if field.startswith("extra."):

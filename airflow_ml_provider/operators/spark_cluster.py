@@ -111,7 +111,7 @@ class CreateSparkClusterOperator(BaseOperator):
             hook = SparkClusterHook(self.spark_conn_id)
             insist(lambda: hook.connection, log=self.log)
             spec = self._spec(hook, context)
-            mounted, secrets = hook.open_mounts(spec)
+            mounted, secrets = insist(partial(hook.open_mounts, spec), log=self.log)
             plan = hook.backend.plan_cluster(mounted)
             self.log.info("Asking %s for a cluster:\n%s", hook.connection.backend, json.dumps(plan, indent=2, default=str))
             cluster = self._left_by_clear(context, hook.backend, spec) or self._ask(hook.backend, plan, secrets, work_of(context))

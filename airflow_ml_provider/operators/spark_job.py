@@ -205,7 +205,7 @@ class SparkJobOperator(BaseOperator):
         succeeded = False
         try:
             with final_errors():
-                secrets = {**tracked.secrets, **self._secrets(spec, context)}
+                secrets = {**tracked.secrets, **insist(partial(self._secrets, spec, context), log=self.log)}
                 result = warm.run(spec, secrets, token=work.token(), attempt=work.prior_tries)
             succeeded = True
         finally:
@@ -255,7 +255,8 @@ class SparkJobOperator(BaseOperator):
     ) -> tuple[Handle, Tracked]:
         tracking, tracked = self._tracked(context, cluster, spec, token)
         spec = spec.model_copy(update={"env": {**tracked.env, **spec.env}})
-        plan, secrets = backend.plan_job(spec), {**tracked.secrets, **self._secrets(spec, context)}
+        own = insist(partial(self._secrets, spec, context), log=self.log)
+        plan, secrets = backend.plan_job(spec), {**tracked.secrets, **own}
         try:
             job = insist(partial(backend.submit, cluster.cluster, plan, token=token, secrets=secrets), log=self.log)
         except NotFound as error:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_ml_provider.core.errors import ConfigurationError
+from airflow_ml_provider.operators.base import insist
 from airflow_ml_provider.operators.context import job_tags, run_key, run_name
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Tracking:
         if not self.mlflow_conn_id:
             return Tracked()
         hook, experiment, run = self._hook(), self.experiment or context["ti"].dag_id, None
+        insist(lambda: hook.connection, log=log)
         attempt = (self.mlflow_conn_id, _attempt(context))
         start = partial(
             hook.start_job_run,
