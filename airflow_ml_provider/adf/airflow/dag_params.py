@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from airflow_ml_provider.adf.airflow.known_secrets import is_secret
 from airflow_ml_provider.adf.model import Parameter
 
 _TYPES = {"string": "string", "securestring": "string", "int": "integer", "float": "number", "bool": "boolean"}
@@ -19,9 +20,11 @@ def params_of(parameters: Mapping[str, Parameter], *, scheduled: bool) -> dict[s
 
 
 def _param(parameter: Parameter) -> Param:
-    """A form field of the parameter's type. Data Factory checks no types when a run starts, so values of every other type pass too."""
+    """A form field of the parameter's type, without a default that is secret. Data Factory checks no types when a run starts, so values of every other type pass too."""
     kind = _TYPES.get(parameter.type.casefold())
-    shape: dict[str, Any] = {"format": "password"} if parameter.type.casefold() == "securestring" else {}
+    shape: dict[str, Any] = {"format": "password"} if is_secret(parameter) else {}
     if kind:
         shape["type"] = [kind, "null", *sorted(set(_TYPES.values()) - {kind})]
-    return Param(**shape) if parameter.required else Param(parameter.default, **shape)
+    if parameter.required:
+        return Param(**shape)
+    return Param(None if is_secret(parameter) else parameter.default, **shape)

@@ -9,10 +9,11 @@ from functools import cached_property
 from itertools import count
 from typing import Any
 
+from airflow_ml_provider.adf.airflow.known_secrets import KnownSecrets, is_sealed, is_secret
 from airflow_ml_provider.adf.airflow.run_ids import guid, pipeline_run_id
 from airflow_ml_provider.adf.airflow.run_origin import CALLED_BY, started_by
 from airflow_ml_provider.adf.airflow.run_state import EVENTS, RECORD, condition_of, fold, opened, record, stamp
-from airflow_ml_provider.adf.airflow.secure_values import SEALED, seal
+from airflow_ml_provider.adf.airflow.secure_values import SEALED, seal, unseal
 from airflow_ml_provider.adf.airflow.task_index import Place, Spot
 from airflow_ml_provider.adf.expressions.properties import resolve
 from airflow_ml_provider.adf.model import Activity, Condition
@@ -46,6 +47,11 @@ class View:
         self.rounds: tuple[int, ...] = ()
         self.attempt = (0, 1)
         self.inner: Any = None
+        self._secret_item = False
+        self.secrets = KnownSecrets()
+        self._reads_secret = False
+        self._secure: set[str] = set()
+        self._secure_variables: set[str] = set()
         self._records: dict[str, dict[str, Any]] = {}
 
     @property
@@ -83,13 +89,21 @@ class View:
     def record(self, name: str) -> dict[str, Any]:
         """``{"status", "output", "error"}`` of an activity that has ended; empty for one that has not."""
         if name in self.local:
-            return opened(self.local[name])
+            return self._opened(name, self.local[name])
         if name not in self._records:
-            found = opened(self.pull(self.place.ends[name], RECORD) if name in self.place.ends else None)
+            found = self._opened(name, self.pull(self.place.ends[name], RECORD) if name in self.place.ends else None)
             if not found and name in self.place.ends:
                 found = self._without_record(name)
             self._records[name] = found
         return self._records[name]
+
+    def _opened(self, name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
+        """A record; what was sealed in it is secret."""
+        told = opened(found)
+        if found and SEALED in found:
+            self._secure.add(name)
+            self.secrets.learn([told["output"], told["error"]], mask=False)
+        return told
 
     def _without_record(self, name: str) -> dict[str, Any]:
         """Of an activity that was skipped, or whose worker died before it could tell."""
@@ -113,15 +127,21 @@ class View:
 
     @cached_property
     def _mapped(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.pull(self.place.enters[self.loop or ""], "return_value")[self._map_index]
-        return found
+        found = self.pull(self.place.enters[self.loop or ""], "return_value")[self._map_index]
+        self._secret_item = is_sealed(found)
+        return dict(self.secrets.opened(found))
 
     def variables(self) -> dict[str, Any]:
-        return fold(self._all_events(), {name: one.default for name, one in self.place.pipeline.variables.items()})
+        events = self._all_events()
+        for event in events:
+            if SEALED in event:
+                self._secure_variables.add(event["name"])
+                self.secrets.learn(unseal(event[SEALED]), mask=False)
+        return fold(events, {name: one.default for name, one in self.place.pipeline.variables.items()})
 
     def change(self, name: str, change: Mapping[str, Any], *, secure: bool = False) -> None:
         """Set a variable or append to it; ``change`` has ``value`` or ``append``."""
-        told = {SEALED: seal(change)} if secure else change
+        told = {SEALED: seal(change)} if secure or self.secrets.are_in(change) else change
         at = stamp(self._all_events())
         if (
             "value" in change
@@ -138,7 +158,7 @@ class View:
 
     def resolve(self, value: Any) -> Any:
         """The value of a property: its expressions evaluated, wherever they stand in it."""
-        return resolve(value, self.state, _secret)
+        return resolve(value, self.state, self._secret, self._seen)
 
     def resolve_in(self, value: Any, parameters: Mapping[str, Any]) -> Any:
         """The value of a dataset's property, where ``dataset()`` has these parameters."""
@@ -152,23 +172,45 @@ class View:
         """What an expression may ask for, in the evaluator's form; only what the text mentions is fetched."""
         names = {found.replace("''", "'").casefold() for found in _MENTION.findall(text)}
         known = {*self.place.ends, *self.local}
+        parameters, item = self.parameters(), self.current_item() if "item" in text.casefold() else None
+        variables = self.variables() if "variables" in text.casefold() else {}
+        activities = {name: found for name in known if name.casefold() in names and (found := self.record(name))}
+        self._reads_secret = (
+            self._names_secret(text) or not self._secure.isdisjoint(activities) or (self._secret_item and item is not None)
+        )
         return {
-            "parameters": self.parameters(),
+            "parameters": parameters,
             "globalParameters": dict(self.place.factory.global_parameters),
-            "variables": self.variables() if "variables" in text.casefold() else {},
-            "item": self.current_item() if "item" in text.casefold() else None,
-            "activities": {name: found for name in known if name.casefold() in names and (found := self.record(name))},
+            "variables": variables,
+            "item": item,
+            "activities": activities,
             "pipeline": self.system(),
             "dataset": self.dataset,
             "trigger": self.trigger(),
         }
 
+    def _names_secret(self, text: str) -> bool:
+        """Whether a text names a parameter that is a SecureString, or a variable that was set to a secret."""
+        parameters = [name for name, one in self.place.pipeline.parameters.items() if is_secret(one)]
+        return any(name.casefold() in text.casefold() for name in [*parameters, *self._secure_variables])
+
+    def _seen(self, value: Any) -> Any:
+        """The value of an expression; a secret if the expression reads one."""
+        return self.secrets.learn(value, mask=False) if self._reads_secret else value
+
+    def _secret(self, name: str) -> Any:
+        return self.secrets.learn(_secret(name))
+
     def parameters(self) -> dict[str, Any]:
-        given = dict(self.context.get("params") or {})
+        given = {name: self.secrets.opened(value) for name, value in (self.context.get("params") or {}).items()}
         start, _ = self._started
         if start:
             given |= resolve(dict(start.parameters), {"trigger": self.trigger(), "pipeline": self.system()})
-        return {name: given.get(name, one.default) for name, one in self.place.pipeline.parameters.items()}
+        found = {name: given.get(name, one.default) for name, one in self.place.pipeline.parameters.items()}
+        for name, one in self.place.pipeline.parameters.items():
+            if is_secret(one):  # its default is in no DAG, so a run that is given none has null there
+                found[name] = self.secrets.learn(one.default if found[name] is None else found[name])
+        return found
 
     @property
     def start(self) -> Start | None:

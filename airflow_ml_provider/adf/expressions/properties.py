@@ -14,7 +14,12 @@ DEEPEST = 64
 _SECRET = "AzureKeyVaultSecret"
 
 
-def resolve(tree: Json, state: State | Callable[[str], State], secret: Callable[[str], Json] | None = None) -> Json:
+def resolve(
+    tree: Json,
+    state: State | Callable[[str], State],
+    secret: Callable[[str], Json] | None = None,
+    seen: Callable[[Json], Json] = lambda value: value,
+) -> Json:
     """A tree of JSON with every expression in it evaluated. It is the only place that decides what a property's value is.
 
     A text has the value that :func:`~airflow_ml_provider.adf.expressions.evaluator.evaluate` gives it, at any depth: an expression when it begins
@@ -23,9 +28,10 @@ def resolve(tree: Json, state: State | Callable[[str], State], secret: Callable[
 
     :param state: or what gives a text the state that it needs.
     :param secret: gives the secrets of ``{"type": "AzureKeyVaultSecret", "secretName": …}``; without it they stay as they are.
+    :param seen: is given the value of each text right after its state was asked for, and gives it back.
     :raises ExpressionError: one of them has no value in this state.
     """
-    return _Resolver(state if callable(state) else lambda text: state, secret).value(tree, 0)
+    return _Resolver(state if callable(state) else lambda text: state, secret, seen).value(tree, 0)
 
 
 def expressions(tree: Json) -> Iterator[str]:
@@ -44,12 +50,13 @@ def is_marked(tree: Json, kind: str = "expression") -> bool:
 class _Resolver:
     state: Callable[[str], State]
     secret: Callable[[str], Json] | None
+    seen: Callable[[Json], Json]
 
     def value(self, tree: Json, depth: int) -> Json:
         if depth > DEEPEST:
             raise EvaluationError(f"a value deeper than {DEEPEST}")
         if isinstance(tree, str):
-            return evaluate(tree, self.state(tree)) if "@" in tree else tree
+            return self.seen(evaluate(tree, self.state(tree))) if "@" in tree else tree
         if isinstance(tree, list):
             return [self.value(inner, depth + 1) for inner in tree]
         if not isinstance(tree, Mapping):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from airflow_ml_provider.adf.airflow.known_secrets import is_secret
 from airflow_ml_provider.adf.airflow.run_ids import pipeline_run_id
 from airflow_ml_provider.adf.airflow.run_origin import CALLED_BY
 from airflow_ml_provider.adf.airflow.run_view import RETURN_VALUE, View
@@ -194,7 +195,11 @@ def execute_pipeline(call: Call) -> Any:
         if waits:
             raise ConfigurationError(f"activity {call.activity.name!r}: {told}")
         call.log.warning("%s", told)
-    start_run(dag_id, run_id, {**arguments_of(called, call("parameters", {})), CALLED_BY: by})
+    given = {name: view.secrets.sealed(value) for name, value in arguments_of(called, call("parameters", {})).items()}
+    for name, one in called.parameters.items():
+        if is_secret(one):
+            given[name] = view.secrets.sealed(view.secrets.learn(given[name]))
+    start_run(dag_id, run_id, {**given, CALLED_BY: by})
     output = {"pipelineRunId": pipeline_run_id(dag_id, run_id), "pipelineName": called.name, "dagRunId": run_id}
     if not waits:
         return output
@@ -257,7 +262,8 @@ def _outcome(call: Call, dag_id: str, run_id: str) -> Any:
         time.sleep(_POLL)
     if state == "failed":
         raise ActivityFailed(f"run {run_id!r} of DAG {dag_id!r} failed", "2108")
-    return view.ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids="pipeline_end", map_indexes=-1) or {}
+    returned = view.ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids="pipeline_end", map_indexes=-1)
+    return view.secrets.opened(returned) or {}
 
 
 CONTROL: dict[str, Action] = {

@@ -91,7 +91,7 @@ class _AdfOperator(BaseOperator):
             with self._inside(context, view):
                 run_items(Call(view, self.loop_of_pages, self.log), page)
         except ActivityFailed as failure:
-            error = error_of(failure)
+            error = {**error_of(failure), "message": view.secrets.clean(str(failure))}
         status = Condition.FAILED if error else Condition.SUCCEEDED
         context["ti"].xcom_push(key=PAGE, value={"status": str(status), "error": error})
         if error:
@@ -131,7 +131,7 @@ class _AdfOperator(BaseOperator):
             Condition.FAILED,
             output=getattr(error, "output", None),
             error=error_of(error),
-            secure=is_secure(self.activity),
+            secure=is_secure(self.activity) or view.secrets.are_in([getattr(error, "output", None), str(error)]),
             facts=self._facts(view, began),
         )
 
@@ -177,9 +177,13 @@ class AdfActivityOperator(_AdfOperator):
                 final = isinstance(error, SpecError | ConfigurationError | ActivityFailed) and not self.retries
                 raise (AirflowFailException if final else ProviderError)(told_of(self.activity)) from None
             if isinstance(error, SpecError | ConfigurationError | ActivityFailed) and not self.retries:
-                raise AirflowFailException(str(error)) from error
+                raise AirflowFailException(view.secrets.clean(str(error))) from (
+                    None if view.secrets.are_in(str(error)) else error
+                )
+            if view.secrets.are_in(str(error)):
+                raise ProviderError(view.secrets.clean(str(error))) from None
             raise
-        secure = bool(self.activity.policy.secure_output)
+        secure = bool(self.activity.policy.secure_output) or view.secrets.are_in(output)
         self._tell(context, record(Condition.SUCCEEDED, output=output, secure=secure, facts=self._facts(view, began)))
 
 
@@ -198,14 +202,15 @@ class AdfEnterOperator(_AdfOperator):
                 if self.activity.active:
                     call = Call(view, self.activity, self.log)
                     branch, listed = self._judged(call)
-                    items = mapped_over(listed, self.activity.name)
+                    items = [view.secrets.sealed(one) for one in mapped_over(listed, self.activity.name)]
                     begun = {"job": job_run(call, self.activity.job)} if self.activity.job else {}
                     found = {"status": str(Condition.SUCCEEDED), "taken": branch, **begun}
                 else:
                     found["status"] = str(self.activity.on_inactive_mark_as)
         except Exception as error:  # noqa: BLE001  the container's last task fails with it
-            self.log.warning("%s failed: %s", self.activity.name, error)
-            found = {"status": str(Condition.FAILED), "taken": None, "error": error_of(error)}
+            told = {**error_of(error), "message": view.secrets.clean(error_of(error)["message"])}
+            self.log.warning("%s failed: %s", self.activity.name, told["message"])
+            found = {"status": str(Condition.FAILED), "taken": None, "error": told}
         self._tell(context, found)
         return items
 
@@ -253,7 +258,8 @@ class AdfEndOperator(_AdfOperator):
 
     def _pages(self, view: View) -> list[list[Any]]:
         listed = view.pull(self.place.enters[self.activity.name], "return_value") or []
-        return [one["page"] for one in listed if "page" in one]
+        opened = map(view.secrets.opened, listed)
+        return [one["page"] for one in opened if "page" in one]
 
     def _of_pages(self, view: View, pages: list[list[Any]]) -> tuple[Condition, dict[str, Any], Any]:
         """The verdict over pages; one whose task died before it could tell has failed."""
@@ -318,6 +324,9 @@ class AdfPrepareOperator(_AdfOperator):
             properties = task_properties(view, self.activity) if self.activity.task else None
         if properties is None:
             properties = view.resolve(self.activity.type_properties)
+        if view.secrets.are_in(properties):
+            fix = "take it from a connection instead"
+            raise AirflowFailException(f"activity {self.activity.name!r}: its properties hold a secret, open in an XCom: {fix}")
         with final_errors():
             if kind in spark_programs.SPARK:
                 return self._shipped(

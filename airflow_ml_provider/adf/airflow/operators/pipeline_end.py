@@ -41,7 +41,8 @@ class AdfPipelineEndOperator(BaseOperator):
         if dependencies.verdict(activities, statuses) is Condition.FAILED:
             ask_again(view, self.log)
             raise AirflowFailException(f"pipeline {self.place.pipeline.name!r} failed")
-        return view.variables().get(RETURN_VALUE)
+        returned = view.variables().get(RETURN_VALUE)
+        return view.secrets.sealed(returned)
 
 
 def mark(status: Condition, why: str) -> None:
