@@ -6,13 +6,14 @@ Property bags (``type_properties``, a default value, a policy's numbers) keep th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import pickle
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import chain, takewhile
 from pathlib import PurePath
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 Json = Any
 Key: TypeAlias = tuple[str, PurePath]
@@ -262,6 +263,41 @@ class Pipeline:
             yield from activity.within()
 
 
+class PipelineName(NamedTuple):
+    """What tells a pipeline from others, without its content."""
+
+    name: str
+    source: PurePath
+
+    @property
+    def key(self) -> Key:
+        return self.name.casefold(), self.source
+
+
+class PackedPipelines(Sequence[Pipeline]):
+    """Pipelines as pickles, each of which is unpacked when it is first asked for.
+
+    :param names: of the pipelines, which need no unpacking.
+    """
+
+    def __init__(self, pipelines: Iterable[Pipeline]) -> None:
+        pipelines = list(pipelines)
+        self.names = [PipelineName(one.name, one.source) for one in pipelines]
+        self._pickles = [pickle.dumps(one, protocol=pickle.HIGHEST_PROTOCOL) for one in pipelines]
+        self._unpacked: dict[int, Pipeline] = {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        place = range(len(self))[place]
+        if place not in self._unpacked:
+            self._unpacked[place] = pickle.loads(self._pickles[place])  # noqa: S301 - made by __init__
+        return self._unpacked[place]
+
+
 @dataclass(frozen=True)
 class Factory:
     """All that a folder or a file holds. Names may occur twice, where the folder holds several factories.
@@ -270,7 +306,7 @@ class Factory:
     :param other: resources of other kinds (notebooks, Spark pools, credentials …).
     """
 
-    pipelines: tuple[Pipeline, ...] = ()
+    pipelines: Sequence[Pipeline] = ()
     datasets: tuple[Resource, ...] = ()
     linked_services: tuple[Resource, ...] = ()
     triggers: tuple[Resource, ...] = ()
@@ -282,7 +318,13 @@ class Factory:
 
     def pipeline(self, name: str, near: PurePath | None = None) -> Pipeline | None:
         """The pipeline of that name; of several, the nearest to the file ``near``. Names know no case."""
-        return _nearest(self._pipelines.get(name.casefold(), ()), near)
+        place = _nearest(self._places.get(name.casefold(), ()), near)
+        return None if place is None else self.pipelines[place.number]
+
+    @property
+    def pipeline_names(self) -> Sequence[Pipeline | PipelineName]:
+        """The names and files of the pipelines, in their order. Pipelines that are packed stay so."""
+        return self.pipelines.names if isinstance(self.pipelines, PackedPipelines) else self.pipelines
 
     def dataset(self, name: str, near: PurePath | None = None) -> Resource | None:
         return self.named("dataset", name, near)
@@ -295,10 +337,10 @@ class Factory:
         return _nearest(self._resources.get((kind, name.casefold()), ()), near)
 
     @cached_property
-    def _pipelines(self) -> dict[str, list[Pipeline]]:
-        found: dict[str, list[Pipeline]] = {}
-        for pipeline in self.pipelines:
-            found.setdefault(pipeline.name.casefold(), []).append(pipeline)
+    def _places(self) -> dict[str, list[_Place]]:
+        found: dict[str, list[_Place]] = {}
+        for number, one in enumerate(self.pipeline_names):
+            found.setdefault(one.name.casefold(), []).append(_Place(number, one.source))
         return found
 
     @cached_property
@@ -320,4 +362,11 @@ def _shared(one: PurePath, other: PurePath | None) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-_Named = TypeVar("_Named", Pipeline, Resource)
+class _Place(NamedTuple):
+    """Where a pipeline stands in its factory."""
+
+    number: int
+    source: PurePath
+
+
+_Named = TypeVar("_Named", _Place, Resource)

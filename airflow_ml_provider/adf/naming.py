@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from airflow_ml_provider.adf.model import Key, Pipeline, Resource
+from airflow_ml_provider.adf.model import Key, Pipeline, PipelineName, Resource
 
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
 _KINDS = frozenset({"pipeline", "pipelines", "trigger", "triggers"})
 
 
-def dag_ids(pipelines: Iterable[Pipeline], prefix: str = "") -> dict[Key, str]:
+def dag_ids(pipelines: Iterable[Pipeline | PipelineName], prefix: str = "") -> dict[Key, str]:
     """The id of each pipeline's DAG, by :attr:`Pipeline.key`.
 
     Pipelines of one name, from several factories in one folder, have the folder's name before theirs: ``dev__load``, ``prod__load``.
@@ -25,7 +25,7 @@ def dag_ids(pipelines: Iterable[Pipeline], prefix: str = "") -> dict[Key, str]:
     return found
 
 
-def distinct_names(named: Iterable[Pipeline | Resource]) -> list[str]:
+def distinct_names(named: Iterable[Pipeline | PipelineName | Resource]) -> list[str]:
     """The names; of those that occur several times, with the folders or the file that they come from before them."""
     named = list(named)
     counts = Counter(one.name.casefold() for one in named)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, TaskGroup, task_group
+from airflow.sdk import DAG, TaskGroup, get_parsing_context, task_group
 
 from airflow_ml_provider.adf.airflow.dag_params import params_of
 from airflow_ml_provider.adf.airflow.fallback_connections import StandIns, stand_in
@@ -32,7 +30,7 @@ from airflow_ml_provider.adf.airflow.schedule import schedule_fields
 from airflow_ml_provider.adf.airflow.spark_tasks import Overrides, conversion_tasks, in_a_loop, spark_tasks
 from airflow_ml_provider.adf.airflow.task_index import Place, Spot, Within
 from airflow_ml_provider.adf.durations import seconds_of
-from airflow_ml_provider.adf.export.loader import json_files, load
+from airflow_ml_provider.adf.export.cache import load_cached
 from airflow_ml_provider.adf.fields import pick
 from airflow_ml_provider.adf.model import HALF_A_DAY, LOOPS, WITHOUT_POLICY, Activity, Factory, Key, Pipeline
 from airflow_ml_provider.adf.naming import dag_ids, free_id, slug
@@ -51,6 +49,7 @@ log = logging.getLogger(__name__)
 _BATCH = 20
 _PARALLEL_AT_MOST = 50
 _END = "pipeline_end"
+_AGAIN = "__again"
 _CONTAINERS = frozenset(("ifcondition", "switch")) | LOOPS
 _WRITERS = ("setvariable", "appendvariable")
 
@@ -67,7 +66,7 @@ def adf_dags(
     **dag_fields: Any,
 ) -> dict[str, DAG]:
     """A DAG for each pipeline of an export, by its id. Airflow finds them without a variable of the DAG file, as it finds each DAG of a
-    ``with`` block. A pipeline whose activities wait for each other makes none.
+    ``with`` block. A pipeline whose activities wait for each other makes none. Where a task runs, only the task's own DAG is made.
 
     :param path: a Git-mode folder, a pipeline's file or an ARM template; relative to the calling file.
     :param prefix: of the DAGs' ids.
@@ -81,30 +80,37 @@ def adf_dags(
     """
     here = Path(inspect.stack()[1].frame.f_globals.get("__file__", ".")).parent
     folder = Path(here, path).resolve()
-    factory = _loaded(*_content(folder))
+    factory = load_cached(folder)
     files = Path(here, programs_path).resolve() if programs_path else folder
-    ids = dag_ids(factory.pipelines, prefix)
+    ids = dag_ids(factory.pipeline_names, prefix)
     places = {"files": files, "clusters": clusters or {}, "mounts": mounts}
     given = {"ids": ids, "prefix": prefix, "watch_interval": watch_interval, **places, **dag_fields}
     if stand_ins:
         given["default_args"] = {"pre_execute": stand_in(stand_ins), **dag_fields.get("default_args", {})}
-    dags = {ids[one.key]: pipeline_dag(one, factory, **given) for one in factory.pipelines if not _refused(one)}
-    return dags | _again(factory, ids, dags)
+    wanted = get_parsing_context().dag_id  # of the task that runs here; None in the DAG processor
+    numbers = [number for number, one in enumerate(factory.pipeline_names) if _may_make(ids[one.key], wanted)]
+    pipelines = [one for one in (factory.pipelines[number] for number in numbers) if not _refused(one)]
+    dags = {ids[one.key]: pipeline_dag(one, factory, **given) for one in pipelines if wanted in (None, ids[one.key])}
+    return dags | {dag_id: dag for dag_id, dag in _again(factory, pipelines, ids).items() if wanted in (None, dag_id)}
 
 
-def _again(factory: Factory, ids: Mapping[Key, str], dags: Mapping[str, DAG]) -> dict[str, DAG]:
+def _may_make(dag_id: str, wanted: str | None) -> bool:
+    return wanted is None or wanted == dag_id or wanted.startswith(f"{dag_id}{_AGAIN}")
+
+
+def _again(factory: Factory, pipelines: Iterable[Pipeline], ids: Mapping[Key, str]) -> dict[str, DAG]:
     """The DAGs that have windows handled again, of pipelines whose triggers ask for it."""
     found: dict[str, DAG] = {}
-    for pipeline in factory.pipelines:
+    for pipeline in pipelines:
         windows = next((one.timing for one in starts(factory, pipeline)[0] if isinstance(one.timing, Windows)), None)
-        if windows and windows.retries and ids[pipeline.key] in dags:
+        if windows and windows.retries:
             made = again_dag(_again_id(ids[pipeline.key], ids), windows)
             found[made.dag_id] = made
     return found
 
 
 def _again_id(dag_id: str, ids: Mapping[Key, str]) -> str:
-    return free_id(f"{dag_id}__again", {one.casefold() for one in ids.values()})
+    return free_id(f"{dag_id}{_AGAIN}", {one.casefold() for one in ids.values()})
 
 
 def _refused(pipeline: Pipeline) -> bool:
@@ -112,21 +118,6 @@ def _refused(pipeline: Pipeline) -> bool:
     if why:
         log.warning("Pipeline %r of %s makes no DAG: %s", pipeline.name, pipeline.source, why)
     return bool(why)
-
-
-def _content(path: Path) -> tuple[Path, str]:
-    """The path, and what tells whether anything below it has changed."""
-    found = hashlib.sha256()
-    for file in json_files(path) if path.exists() else ():
-        data = file.read_bytes() if os.access(file, os.R_OK) else b""
-        found.update(f"{file}\0{len(data)}\0".encode())
-        found.update(data)
-    return path, found.hexdigest()
-
-
-@lru_cache(maxsize=8)
-def _loaded(path: Path, _content: str) -> Factory:
-    return load(path)
 
 
 def pipeline_dag(
