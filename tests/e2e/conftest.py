@@ -95,8 +95,9 @@ def _if_ended(state: ClusterState) -> ClusterState | None:
     return state if state in (ClusterState.TERMINATED, ClusterState.FAILED) else None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, spark_root: Path) -> Iterator[Stack]:
+    """An Airflow for all tests of this folder, and no longer: its scheduler, triggerer and servers cost a third of a core."""
     extra = {"backend": "local", "staging_uri": str(spark_root), "credentials_conn_id": "service"}
     connections = {
         "spark_cluster_default": {"conn_type": "spark_cluster", "extra": json.dumps(extra)},
@@ -115,7 +116,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, spark_root: Path) -> Iterato
     assert_nothing_runs(spark_root / "clusters", within=120)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def start(stack: Stack, spark_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
     """The one run of a case, by its DAG's id; started when it is first asked for."""
 

@@ -15,7 +15,7 @@ from tests.processes import eventually
 MODES = ("sync", "deferred")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def runs(start: Callable[[str], Run]) -> tuple[Run, Run]:
     """The run of all cases but one, and the run that is marked as a whole: they start side by side."""
     return start("once"), start("marked_run")
