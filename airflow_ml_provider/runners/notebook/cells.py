@@ -188,7 +188,9 @@ def _cell(language: str, text: str, *, databricks: bool, title: str = "", tags: 
         return Cell(language, text, text, title, tags)
     word = _ALIASES.get(found[2].lower(), found[2].lower())
     if word in _LINE_MAGICS or (language == "python" and _is_for_ipython(word, found, databricks)):
-        return Cell("python", text, text, title, tags)
+        # IPython takes a magic of the whole cell in its first line only; people write comments above it.
+        source = "\n".join(lines[start:]) if found[1] == "%%" else text
+        return Cell("python", source, text, title, tags)
     return Cell(word, found[3], text, title, tags)
 
 

@@ -134,7 +134,7 @@ def test_the_commonest_lines(run: Run) -> None:
     ran = run(
         "%env WORD=said\n%env OTHER two\n%matplotlib inline\n%config A.b = 1\n%load_ext autoreload\n%autoreload 2\n%cd /tmp",
         "import os\nfound = os.environ['WORD'], os.environ['OTHER'], os.path.realpath(os.getcwd())",
-        "%%time\nx = 1\nawait __import__('asyncio').sleep(0)",
+        "# a comment above\n\n%%time\nx = 1\nawait __import__('asyncio').sleep(0)",
         "%time y = 2",
     )
     assert ran.names["found"] == ("said", "two", os_path("/tmp"))
