@@ -12,7 +12,8 @@ from typing import Any
 from airflow.sdk import DAG, Param
 
 from airflow_ml_provider.cluster import SparkCluster
-from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
+from airflow_ml_provider.core.handle import Handle
+from airflow_ml_provider.core.registry import backend_class
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
 
 PROGRAM = "../programs/waits.py"
@@ -41,7 +42,7 @@ class DiesAfterSubmit(SparkJobOperator):
         return super().execute_complete(context, event)
 
     def _prepare_to_die(self, context: Any) -> None:
-        kind: Any = type(SparkClusterHook.for_handle(self.cluster).backend)
+        kind: Any = backend_class(Handle.parse(self.cluster).backend)
         submit, folder, task = kind.submit, context["params"]["folder"], self.task_id
 
         def and_die(backend: Any, *args: Any, **kwargs: Any) -> str:
