@@ -112,7 +112,7 @@ def test_a_spark_activity_fails_with_its_own_error(run: Callable[[Any], Run], se
     (tmp_path / "count.py").write_text("print('counted')\n")
     (tmp_path / "failing.json").write_text(json.dumps({"name": "failing", "properties": {"activities": activities}}))
     broken = {"native": {"outcome": "FAILED", "message": "no quota is left"}}
-    done = run(adf_dags(tmp_path, clusters={"bricks": broken})["failing"])
+    done = run(adf_dags(tmp_path, clusters={"bricks": broken}, default_args={"retries": 0})["failing"])
     check(done)
     errors = {name: done.xcom(f"{name}.finish", "adf_record")["error"]["message"] for name in ("count", "lost")}
     assert "no quota is left" in errors["count"] and "there is no file" in errors["lost"]

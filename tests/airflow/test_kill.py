@@ -84,6 +84,6 @@ def test_a_killed_creation_leaves_no_cluster(run, service, monkeypatch):
 
     monkeypatch.setattr(MemoryBackend, "create", killed_while_it_creates)
     with DAG("created", schedule=None) as dag:
-        CreateSparkClusterOperator(task_id="create")
+        CreateSparkClusterOperator(task_id="create", retries=0)
     assert run(dag).states["create"] == "failed"
     assert [cluster.state for cluster in service.clusters.values()] == [ClusterState.TERMINATED]
