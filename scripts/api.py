@@ -12,6 +12,8 @@ import httpx
 ENDED = ("success", "failed")
 PARSING = 15.0
 """Seconds until a DAG that is missing is taken for the one whose file does not import."""
+_READS, _PAUSE = 10, 1.0
+"""How often a read is repeated, and the seconds between."""
 
 
 class ApiError(RuntimeError):
@@ -43,6 +45,12 @@ class Api:
         if self._token is None:
             self._token = self._answer(self._client.post("/auth/token", json=self._who))["access_token"]
         headers = {"Authorization": f"Bearer {self._token}"}
+        # Airflow on SQLite answers 500 while another process writes. To read again is safe.
+        for _ in range(_READS if method == "GET" else 0):
+            answer = self._client.request(method, f"/api/v2{path}", params=params, headers=headers)
+            if not answer.is_server_error:
+                return self._answer(answer)
+            time.sleep(_PAUSE)
         return self._answer(self._client.request(method, f"/api/v2{path}", json=json, params=params, headers=headers))
 
     def close(self) -> None:
