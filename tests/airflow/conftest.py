@@ -207,3 +207,13 @@ def _register(dag: Any) -> None:
         lazy = LazyDeserializedDAG.from_dag(dag)
         SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy], session=session)
         SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
+
+
+def forget_key() -> None:
+    """Have Airflow read its Fernet key anew; before 3.2 it keeps it in a variable."""
+    from airflow.models import crypto
+
+    if hasattr(crypto.get_fernet, "cache_clear"):
+        crypto.get_fernet.cache_clear()
+    else:
+        crypto._fernet = None

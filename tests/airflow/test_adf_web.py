@@ -14,12 +14,11 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 import uvicorn
-from airflow.models import crypto
 from cryptography.fernet import Fernet
 
 from airflow_ml_provider.hooks import callbacks as hooks_callbacks
 from airflow_ml_provider.plugins.callbacks import callbacks
-from tests.airflow.conftest import Run
+from tests.airflow.conftest import Run, forget_key
 from tests.airflow.test_adf_activities import activity, copied, dataset, lake
 from tests.airflow.test_adf_control import check, expression, put
 from tests.airflow.test_adf_semantics import after, good, pipeline
@@ -112,17 +111,9 @@ def server() -> Iterator[Server]:
 def fernet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An Airflow with a key."""
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
-    _forget_key()
+    forget_key()
     yield
-    _forget_key()
-
-
-def _forget_key() -> None:
-    """Have Airflow read its key anew; before 3.2 it keeps it in a variable."""
-    if hasattr(crypto.get_fernet, "cache_clear"):
-        crypto.get_fernet.cache_clear()
-    else:
-        crypto._fernet = None
+    forget_key()
 
 
 def test_web_activities(

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from airflow.models import crypto
 from airflow.sdk import DAG, task
 from cryptography.fernet import Fernet
 
 from airflow_ml_provider.core.errors import ConfigurationError
 from airflow_ml_provider.hooks.callbacks import Ticket, opened
 from airflow_ml_provider.plugins.callbacks import LARGEST, callbacks, keep, served
+from tests.airflow.conftest import forget_key
 
 SETTING = "AIRFLOW__AIRFLOW_ML_PROVIDER__CALLBACKS"
 
@@ -27,17 +27,9 @@ def fernet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://airflow.example.com")
     monkeypatch.setenv(SETTING, "True")
-    _forget_key()
+    forget_key()
     yield
-    _forget_key()
-
-
-def _forget_key() -> None:
-    """Have Airflow read its key anew; before 3.2 it keeps it in a variable."""
-    if hasattr(crypto.get_fernet, "cache_clear"):
-        crypto.get_fernet.cache_clear()
-    else:
-        crypto._fernet = None
+    forget_key()
 
 
 @pytest.fixture

@@ -66,11 +66,6 @@ def value_of(node: Node, text: str, state: State) -> Any:
     return _jsonable(Evaluation(text, state).value(node))
 
 
-def is_expression(text: str) -> bool:
-    """Whether a text depends on a state."""
-    return not isinstance(parse(text), Literal)
-
-
 def calls(text: str) -> Iterator[Call]:
     """Every call in a text, in any order.
 

@@ -129,13 +129,6 @@ def leaves(activities: Sequence[Activity]) -> list[str]:
     return [activity.name for activity in activities if activity.name not in waited_for]
 
 
-def strangers(activities: Sequence[Activity]) -> dict[str, list[str]]:
-    """Per activity, what it waits for that is not among the activities."""
-    names = {activity.name for activity in activities}
-    found = {one.name: [edge.activity for edge in one.depends_on if edge.activity not in names] for one in activities}
-    return {name: missing for name, missing in found.items() if missing}
-
-
 def in_order(activities: Sequence[Activity]) -> list[Activity]:
     """The activities, each after what it waits for; :class:`ValueError` when they wait for each other."""
     found: dict[str, Activity] = {}

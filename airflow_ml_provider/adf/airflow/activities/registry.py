@@ -29,12 +29,6 @@ _ACTIONS = {
 }
 
 
-def runs_here(activity_type: str) -> bool:
-    """Whether there is an action for activities of this type."""
-    kind = activity_type.casefold()
-    return kind in CONTROL or kind in _ACTIONS
-
-
 def action_of(activity: Activity) -> Action:
     """The activity's action; for one that cannot run here, an action that says so."""
     kind = activity.type.casefold()
