@@ -1,42 +1,52 @@
-"""What Airflow asks an installed provider. Imported at every start of Airflow: it imports nothing."""
+"""What Airflow asks an installed provider. Imported at every start of Airflow: it imports next to nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _TEXT: dict[str, Any] = {"type": ["string", "null"]}
-_SPARK_CLUSTER: dict[str, Any] = {
-    "connection-type": "spark_cluster",
-    "hook-class-name": "airflow_ml_provider.hooks.spark_cluster.SparkClusterHook",
-    "hook-name": "Spark cluster",
-    "ui-field-behaviour": {
-        "hidden-fields": ["host", "schema", "login", "password", "port"],
-        "relabeling": {},
-        "placeholders": {},
-    },
-    "conn-fields": {
-        "backend": {
-            "label": "Backend",
-            "description": "The service that runs Spark",
-            "schema": {"type": "string", "default": "local", "enum": ["emr", "emr-serverless", "local", "memory"]},
+
+
+def _spark_cluster() -> dict[str, Any]:
+    """The connection type of clusters; its choices are the registered backends, those of other packages included."""
+    from airflow_ml_provider.core.registry import BACKENDS, backend_names
+
+    labels = [f"{name}: {entry.label}" for name, entry in sorted(BACKENDS.items())]
+    staging = [f"{name}: {entry.staging}" for name, entry in sorted(BACKENDS.items())]
+    return {
+        "connection-type": "spark_cluster",
+        "hook-class-name": "airflow_ml_provider.hooks.spark_cluster.SparkClusterHook",
+        "hook-name": "Spark cluster",
+        "ui-field-behaviour": {
+            "hidden-fields": ["host", "schema", "login", "password", "port"],
+            "relabeling": {},
+            "placeholders": {},
         },
-        "credentials_conn_id": {
-            "label": "Credentials connection",
-            "description": "Id of the connection that holds the service's credentials; the local backend needs none",
-            "schema": _TEXT,
+        "conn-fields": {
+            "backend": {
+                "label": "Backend",
+                "description": f"The service that runs Spark. {'; '.join(labels)}",
+                "schema": {"type": "string", "default": "local", "enum": backend_names()},
+            },
+            "credentials_conn_id": {
+                "label": "Credentials connection",
+                "description": "Id of the connection that holds the service's credentials; the local backend needs none",
+                "schema": _TEXT,
+            },
+            "staging_uri": {
+                "label": "Staging URI",
+                "description": f"Where programs and state are kept. {'; '.join(staging)}",
+                "schema": _TEXT,
+            },
+            "defaults": {
+                "label": "Cluster defaults (JSON)",
+                "description": 'Laid under every cluster\'s fields, such as {"workers": 2, "idle_timeout": "PT20M"}',
+                "schema": {"type": ["object", "null"]},
+            },
         },
-        "staging_uri": {
-            "label": "Staging URI",
-            "description": "Where programs and state are kept: s3://bucket/folder on AWS; a folder for the local backend, by default $AIRFLOW_HOME/spark",
-            "schema": _TEXT,
-        },
-        "defaults": {
-            "label": "Cluster defaults (JSON)",
-            "description": 'Laid under every cluster\'s fields, such as {"workers": 2, "idle_timeout": "PT20M"}',
-            "schema": {"type": ["object", "null"]},
-        },
-    },
-}
+    }
+
+
 _MLFLOW: dict[str, Any] = {
     "connection-type": "mlflow",
     "hook-class-name": "airflow_ml_provider.hooks.mlflow.MLflowHook",
@@ -122,7 +132,7 @@ def ui_field_behaviour(conn_type: str) -> dict[str, Any]:
 
 
 def _connection_type(conn_type: str) -> dict[str, Any]:
-    return next(item for item in (_SPARK_CLUSTER, _MLFLOW, _MOUNT) if item["connection-type"] == conn_type)
+    return next(item for item in (_spark_cluster(), _MLFLOW, _MOUNT) if item["connection-type"] == conn_type)
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -143,7 +153,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "Mount", "python-modules": [f"{package}.hooks.mount"]},
         ],
         "config": _CONFIG,
-        "connection-types": [_SPARK_CLUSTER, _MLFLOW, _MOUNT],
+        "connection-types": [_spark_cluster(), _MLFLOW, _MOUNT],
         "filesystems": [f"{package}.filesystems.mount"],
         "asset-uris": [
             {

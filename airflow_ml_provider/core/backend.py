@@ -116,6 +116,27 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class ChecksItself(Protocol):
+    """A backend that can tell more than its live clusters whether it is ready."""
+
+    def check(self) -> str:
+        """Ask for what every cluster will need, and say in a few words what was found. The Test button of a connection asks it.
+
+        :raises ProviderError: something is missing; the message says what to change.
+        """
+        ...
+
+
+@runtime_checkable
+class RunsHere(Protocol):
+    """A backend whose clusters are processes of this machine: they see its files, and reach what it reaches."""
+
+    def has_path(self, path: str) -> bool:
+        """Whether a file or folder is there now."""
+        ...
+
+
+@runtime_checkable
 class MakesPages(Protocol):
     """A backend whose Spark UI has no address that lasts."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
+from airflow_ml_provider.core.backend import Backend, RunsHere
 from airflow_ml_provider.core.errors import AccessDenied, ConfigurationError, ProviderError, SpecError, Unavailable
 from airflow_ml_provider.core.mounts import with_mounts
 from airflow_ml_provider.core.spec import ClusterSpec
@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 _ELSEWHERE = ("file", "hdfs")
 
 
-def open_mounts(spec: ClusterSpec, *, here: bool) -> tuple[ClusterSpec, dict[str, str]]:
+def open_mounts(spec: ClusterSpec, backend: Backend) -> tuple[ClusterSpec, dict[str, str]]:
     """The spec with its mounts opened, and what of them is secret for ``Backend.create``.
 
     A source that does not exist is refused. A place below a bucket that is there may be empty, unless the mount is read-only: a
     job makes it. A worker without the store's Python library leaves the look to the job.
 
-    :param here: the cluster's machines are this one, so that folders can be looked at.
+    :param backend: one that ``RunsHere`` has the folders of this machine looked at too.
     :raises SpecError: a source does not exist, or two mounts do not go together.
     :raises ConfigurationError: a connection is missing, wrong, or may not list the source.
     :raises Unavailable: the store did not answer.
@@ -29,15 +29,16 @@ def open_mounts(spec: ClusterSpec, *, here: bool) -> tuple[ClusterSpec, dict[str
     hooks = [MountHook(mount) for mount in spec.mounts]
     made = with_mounts(spec, {hook.mount: hook.opened for hook in hooks})
     for hook in hooks:
-        _look(hook, here=here)
+        _look(hook, backend)
     return made
 
 
-def _look(hook: MountHook, *, here: bool) -> None:
+def _look(hook: MountHook, backend: Backend) -> None:
+    here = backend if isinstance(backend, RunsHere) else None
     if hook.opened.protocol not in _ELSEWHERE:
         if here or hook.mount.conn_id:  # else the cluster's own role opens it, and this machine's may not
             _look_at_store(hook)
-    elif here and hook.opened.protocol == "file" and hook.mount.read_only and not Path(hook.opened.path).exists():
+    elif here and hook.opened.protocol == "file" and hook.mount.read_only and not here.has_path(hook.opened.path):
         raise _missing(hook, hook.opened.path)
 
 

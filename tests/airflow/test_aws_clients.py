@@ -12,9 +12,9 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
 from airflow_ml_provider.core.errors import ConfigurationError, Unavailable
-from airflow_ml_provider.hooks import aws
-from airflow_ml_provider.hooks.aws import aws_clients, signed_in
-from airflow_ml_provider.hooks.spark_cluster import ClusterConnection
+from airflow_ml_provider.hooks.connection import ClusterConnection
+from airflow_ml_provider.hooks.sign_in import aws
+from airflow_ml_provider.hooks.sign_in.aws import aws_clients, signed_in
 
 
 @pytest.fixture

@@ -321,7 +321,7 @@ def test_errors_name_the_action_and_the_field(service, monkeypatch):
     service.faults.clear()
     assert SparkClusterHook().test_connection() == (True, f"emr: ready, 0 live clusters (staging in s3://{BUCKET}/dags)")
     for field, value, message in (
-        ("staging_uri", None, "extra field 'staging_uri': is empty: takes where programs and results are kept"),
+        ("staging_uri", None, "extra field 'staging_uri': expected where programs and results are kept"),
         ("staging_uri", "file:///x", "extra field 'staging_uri': got 'file:///x': takes a folder in a bucket"),
         ("credentials_conn_id", "nobody", "extra field 'credentials_conn_id': got 'nobody': create a connection"),
     ):

@@ -8,8 +8,9 @@ import stat
 import pytest
 
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
-from airflow_ml_provider.core.registry import BACKENDS
-from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook, parse_connection
+from airflow_ml_provider.core.registry import backend_names
+from airflow_ml_provider.hooks.connection import parse_connection
+from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 
 
 @pytest.fixture
@@ -37,11 +38,17 @@ def test_the_form_may_give_defaults_as_an_object_and_leave_fields_empty():
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ('{"backend": "emrr"}', "connection 'c', extra field 'backend': got 'emrr': takes one of"),
-        ('{"stagin_uri": "x"}', "connection 'c', extra: no such field: 'stagin_uri': takes backend"),
-        ('{"defaults": "{1"}', "connection 'c', extra field 'defaults': is no JSON"),
-        ('{"defaults": [1]}', "connection 'c', extra field 'defaults': got list: takes a JSON object"),
-        ("nonsense", "connection 'c', extra: is no JSON"),
+        (
+            '{"backend": "emrr"}',
+            "connection 'c', extra field 'backend': expected one of emr, emr-serverless, local, memory, got 'emrr'",
+        ),
+        (
+            '{"stagin_uri": "x"}',
+            "connection 'c', extra: expected the fields backend, credentials_conn_id, staging_uri, defaults, got the field 'stagin_uri'",
+        ),
+        ('{"defaults": "{1"}', "connection 'c', extra field 'defaults': expected JSON"),
+        ('{"defaults": [1]}', "connection 'c', extra field 'defaults': expected a JSON object, got list"),
+        ("nonsense", "connection 'c', extra: expected JSON"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_fix(extra, message):
@@ -58,14 +65,17 @@ def test_wrong_defaults_name_the_connection(connect):
 
 
 def test_a_local_root_is_an_absolute_folder(connect):
-    with pytest.raises(ConfigurationError, match=r"extra field 'staging_uri': got 's3://b/x': the local backend takes"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"extra field 'staging_uri': expected an absolute folder, such as file:///var/lib/spark, got 's3://b/x'",
+    ):
         _ = connect({"backend": "local", "staging_uri": "s3://b/x"}).backend
 
 
 def test_a_missing_connection_and_one_of_another_type_are_named(connect, airflow_db):
     with pytest.raises(ConfigurationError, match="connection 'nowhere' does not exist: create a connection"):
         _ = SparkClusterHook("nowhere").connection
-    with pytest.raises(ConfigurationError, match="connection 'c': got the type 'http': takes 'spark_cluster'"):
+    with pytest.raises(ConfigurationError, match="connection 'c': expected the type 'spark_cluster', got 'http'"):
         _ = connect({}, conn_type="http").connection
 
 
@@ -103,7 +113,7 @@ def test_the_form_is_in_the_page(airflow_db):
     found = {item.connection_type: item for item in HookMetaService.hook_meta_data()}["spark_cluster"]
     assert set(found.extra_fields) == {"backend", "credentials_conn_id", "staging_uri", "defaults"}
     assert found.standard_fields.host.hidden
-    assert found.extra_fields["backend"]["schema"]["enum"] == sorted(BACKENDS)
+    assert found.extra_fields["backend"]["schema"]["enum"] == backend_names()
 
 
 def test_the_test_button_through_the_api(airflow_db, monkeypatch):

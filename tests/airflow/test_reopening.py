@@ -6,6 +6,7 @@ import asyncio
 import copy
 import logging
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -13,9 +14,10 @@ from airflow_ml_provider.backends.memory import MemoryBackend
 from airflow_ml_provider.core.backend import LeavesRemains, MakesPages, ServesConnect
 from airflow_ml_provider.core.errors import AccessDenied, Unavailable
 from airflow_ml_provider.core.handle import Handle
+from airflow_ml_provider.core.registry import BACKENDS
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec
 from airflow_ml_provider.hooks.reopening import Reopening
-from airflow_ml_provider.hooks.spark_cluster import SERVICES, Service, SparkClusterHook
+from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.operators.waiting import Killed, SyncWait
 from airflow_ml_provider.sensors.spark import SparkJobSensor
 from airflow_ml_provider.triggers.spark import SparkTrigger
@@ -28,6 +30,14 @@ class Keys:
 
     valid = 1
     current = 1
+
+
+KEYS = {}
+"""The keys of each test's service, by the service's name."""
+
+
+def sign_in(connection):
+    return {"service": connection.staging_uri, "keys": KEYS[connection.staging_uri]}
 
 
 class Keyed(MemoryBackend):
@@ -63,7 +73,9 @@ class Keyed(MemoryBackend):
 def keys(monkeypatch, service, request):
     """The keys of the test's memory service, behind the connection ``spark_cluster_default``."""
     keys = Keys()
-    monkeypatch.setitem(SERVICES, "memory", Service(lambda connection: Keyed(connection.staging_uri, keys), poll_interval=0.01))
+    monkeypatch.setitem(KEYS, request.node.nodeid, keys)
+    entry = replace(BACKENDS["memory"], path=f"{__name__}:Keyed", sign_in=f"{__name__}:sign_in", poll_interval=0.01)
+    monkeypatch.setitem(BACKENDS, "memory", entry)
     return keys
 
 

@@ -73,6 +73,9 @@ class LocalBackend:
         refuse_unsupported(self, spec)
         return translate.plan_job(spec)
 
+    def has_path(self, path: str) -> bool:
+        return Path(path).exists()
+
     def check(self) -> str:
         """What the Test button asks: whether a cluster could start here."""
         jdk, home = find_jdk(), supervisor.spark_home()

@@ -1,4 +1,4 @@
-"""What a look at a thing means, and where backends come from."""
+"""What a look at a thing means, and what a backend that can do nothing refuses."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.core import registry
 from airflow_ml_provider.core.backend import Backend, Feature, refuse_unsupported
-from airflow_ml_provider.core.errors import ClusterFailed, ConfigurationError, JobFailed, SpecError
+from airflow_ml_provider.core.errors import ClusterFailed, JobFailed, SpecError
 from airflow_ml_provider.core.polling import DONE, MAX_BACKOFF, WAIT, backoff, decide_cluster, decide_job
-from airflow_ml_provider.core.registry import BACKENDS, Entry, backend_class
 from airflow_ml_provider.core.spec import ClusterSpec, Node
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus, JobState, JobStatus
 
@@ -63,22 +61,6 @@ def test_faults_in_a_row_are_asked_about_ever_more_rarely() -> None:
         ceiling = min(MAX_BACKOFF, 5.0 * 2**faults)
         assert ceiling / 2 <= backoff(5.0, faults) <= ceiling
     assert backoff(0.05, 1) >= 1.0
-
-
-@pytest.mark.parametrize("name", BACKENDS)
-def test_every_backend_is_there_and_is_called_what_it_says(name: str) -> None:
-    assert backend_class(name).name == name
-
-
-def test_an_unknown_backend_gets_the_known_names() -> None:
-    with pytest.raises(ConfigurationError, match="backend: got 'emr2': takes one of emr, emr-serverless, local, memory"):
-        backend_class("emr2")
-
-
-def test_a_missing_library_gets_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.BACKENDS, "far", Entry("no_such_package.backend:Far", extra="far"))
-    with pytest.raises(ConfigurationError, match=r'pip install "airflow-ml-provider\[far\]"'):
-        backend_class("far")
 
 
 class Poor:

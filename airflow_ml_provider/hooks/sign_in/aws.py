@@ -1,4 +1,4 @@
-"""Clients of AWS, signed in as an Airflow connection of type ``aws`` says."""
+"""The backends on AWS sign in as an Airflow connection of type ``aws`` says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_ml_provider.core.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
     from airflow_ml_provider.backends.aws.service import Clients
-    from airflow_ml_provider.hooks.spark_cluster import ClusterConnection
+    from airflow_ml_provider.hooks.connection import ClusterConnection
 
 _PATIENCE = {"connect_timeout": 5, "read_timeout": 20}
 _RETRIES = {"mode": "standard", "total_max_attempts": 3}
@@ -23,6 +23,16 @@ _PAUSES = (0.5, 1.0, 2.0)
 """Seconds between looks for credentials."""
 _ONCE = {"mode": "standard", "total_max_attempts": 1}
 """Of calls that would do their work again, whatever the connection says."""
+
+
+def sign_in(connection: ClusterConnection) -> dict[str, Any]:
+    """Clients of AWS, and the place in S3 where programs and results are kept. Makes no call.
+
+    :raises ConfigurationError: the connection names no place.
+    """
+    if not connection.staging_uri:
+        raise connection.wrong("staging_uri", "expected where programs and results are kept, such as s3://bucket/airflow")
+    return {"clients": aws_clients(connection), "staging_uri": connection.staging_uri}
 
 
 def aws_clients(connection: ClusterConnection) -> Clients:
