@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from airflow.sdk.definitions.taskgroup import TaskGroup
 
 from airflow_ml_provider.hooks.spark_cluster import DEFAULT_CONN_ID
+from airflow_ml_provider.operators.base import refuse_unknown
 from airflow_ml_provider.operators.spark_cluster import CreateSparkClusterOperator, TerminateSparkClusterOperator
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
+from airflow_ml_provider.signatures import GroupFields
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow.sdk.definitions.xcom_arg import XComArg
 
-_GROUP_FIELDS = frozenset(
-    (
-        "prefix_group_id",
-        "parent_group",
-        "dag",
-        "default_args",
-        "tooltip",
-        "doc_md",
-        "ui_color",
-        "ui_fgcolor",
-        "group_display_name",
-    )
-)
+    from airflow_ml_provider.signatures import ClusterGroupFields, PartialFields, ProgramFields
+
+_GROUP_FIELDS = frozenset(GroupFields.__annotations__)
 
 
 class SparkCluster(TaskGroup):
@@ -60,13 +52,14 @@ class SparkCluster(TaskGroup):
         mlflow_conn_id: str | None = None,
         experiment: str | None = None,
         deferrable: bool | None = None,
-        **fields: Any,
+        **fields: Unpack[ClusterGroupFields],
     ) -> None:
-        group = {name: fields.pop(name) for name in _GROUP_FIELDS & fields.keys()}
+        given_fields: dict[str, Any] = {**fields}
+        group = {name: given_fields.pop(name) for name in _GROUP_FIELDS & given_fields.keys()}
         shared = {"mlflow_conn_id": mlflow_conn_id, "experiment": experiment, "deferrable": deferrable}
         given = {name: value for name, value in shared.items() if value is not None}
         super().__init__(group_id=group_id, **{**group, "default_args": {**group.get("default_args", {}), **given}})
-        self._cluster_fields = {"spark_conn_id": spark_conn_id, **fields}
+        self._cluster_fields = {"spark_conn_id": spark_conn_id, **given_fields}
         self._create: CreateSparkClusterOperator | None = None
 
     def __enter__(self) -> Self:
@@ -100,11 +93,12 @@ class SparkCluster(TaskGroup):
             raise RuntimeError(f"SparkCluster({self._group_id!r}): use it as `with SparkCluster(...) as cluster:` first")
         return self._create
 
-    def job(self, task_id: str, **fields: Any) -> SparkJobOperator:
+    def job(self, task_id: str, **fields: Unpack[ProgramFields]) -> SparkJobOperator:
         """A job on this cluster; fields as in :class:`SparkJobOperator`."""
+        refuse_unknown(SparkJobOperator, fields)  # first, as Airflow would only say that `program` is missing
         return SparkJobOperator(task_id=task_id, cluster=self.handle, **fields)
 
-    def partial(self, task_id: str, **fields: Any) -> Any:
+    def partial(self, task_id: str, **fields: Unpack[PartialFields]) -> Any:
         """Mapped jobs on this cluster: follow it with ``.expand()`` or ``.expand_kwargs()``."""
         return SparkJobOperator.partial(task_id=task_id, cluster=self.handle, **fields)
 

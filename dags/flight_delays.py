@@ -12,10 +12,14 @@ from pathlib import Path
 
 from airflow.sdk import DAG, Param
 
-from airflow_ml_provider.cluster import SparkCluster
-from airflow_ml_provider.core.mounts import Mount
-from airflow_ml_provider.core.spec import PythonFile
-from airflow_ml_provider.operators.mlflow import EvaluateModelOperator, PromoteModelOperator, RegisterModelOperator
+from airflow_ml_provider import (
+    EvaluateModelOperator,
+    Mount,
+    PromoteModelOperator,
+    PythonFile,
+    RegisterModelOperator,
+    SparkCluster,
+)
 
 HOME = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser().absolute()
 FLIGHTS = Mount("flights", str(HOME / "data" / "flights"))

@@ -13,9 +13,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG, Param
 
-from airflow_ml_provider.cluster import SparkCluster
-from airflow_ml_provider.core.mounts import Mount
-from airflow_ml_provider.core.spec import Notebook, PythonFile
+from airflow_ml_provider import Mount, Notebook, PythonFile, SparkCluster
 
 HOME = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser().absolute()
 FLIGHTS = Mount("flights", str(HOME / "data" / "flights"))

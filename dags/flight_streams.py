@@ -8,8 +8,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG, Param
 
-from airflow_ml_provider.cluster import SparkCluster
-from airflow_ml_provider.core.spec import Maven, PyPI, PythonFile, ScalaSource
+from airflow_ml_provider import Maven, PyPI, PythonFile, ScalaSource, SparkCluster
 
 OUTPUT = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "data" / "flight_streams"
 FOLDER = "{{ params.output }}/{{ dag_run.run_after | ts_nodash }}"

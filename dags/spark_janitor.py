@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param
 
-from airflow_ml_provider.operators.janitor import EndOrphanedClustersOperator
+from airflow_ml_provider import EndOrphanedClustersOperator
 
 with DAG(
     dag_id="spark_janitor",

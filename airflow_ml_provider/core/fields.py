@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -15,6 +15,9 @@ from airflow_ml_provider.core.errors import SpecError
 _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
 _MEMORY = re.compile(r"(\d+)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*\d+(\.\d+)?\s*")
+_DURATION = re.compile(
+    r"\s*(?:(?P<days>\d+)\s*d)?\s*(?:(?P<hours>\d+)\s*h)?\s*(?:(?P<minutes>\d+)\s*m)?\s*(?:(?P<seconds>\d+)\s*s)?\s*"
+)
 _UNIT_MIB = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024}
 
 
@@ -37,13 +40,18 @@ def _is_memory(text: str) -> str:
     return text.strip().lower()
 
 
-def _rendered_seconds(value: Any) -> Any:
-    """A number of seconds may come from a template, which renders to text."""
-    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+def _duration(value: Any) -> Any:
+    """Texts such as ``10m``, ``1h 30m`` and ``2d``; a number of seconds may come from a template, which renders to text."""
+    if not isinstance(value, str):
+        return value
+    if _NUMBER.fullmatch(value):
+        return float(value)
+    found = _DURATION.fullmatch(value) if value.strip() else None
+    return timedelta(**{unit: int(count) for unit, count in found.groupdict(default="0").items()}) if found else value
 
 
 Memory = Annotated[str, AfterValidator(_is_memory)]
-Seconds = Annotated[timedelta, BeforeValidator(_rendered_seconds), Field(gt=timedelta(0))]
+Seconds = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
 
 
 class Spec(BaseModel):
@@ -78,13 +86,17 @@ def _bytes_in(where: str, value: Any) -> Iterator[str]:
 class OneOf:
     """Marks a field that holds one of several specs, told apart by ``kind``. Pydantic's own union builds each of them."""
 
-    def __init__(self, *specs: type[Spec]) -> None:
+    def __init__(self, *specs: type[Spec], from_text: Callable[[str], Mapping[str, Any]] | None = None) -> None:
+        """:param from_text: the fields that a text in the place of a spec stands for."""
         self.specs = {spec.model_fields["kind"].default: spec for spec in specs}
+        self.from_text = from_text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self._pick)
 
     def _pick(self, value: Any) -> Spec:
+        if self.from_text and isinstance(value, str):
+            value = self.from_text(value)
         if isinstance(value, Spec) and type(value) in self.specs.values():
             return value
         if not isinstance(value, Mapping) or value.get("kind") not in self.specs:
@@ -102,7 +114,7 @@ def _problem(spec: type[Spec], item: Mapping[str, Any]) -> list[str]:
     if isinstance(nested, SpecError):
         return [f"{where}: {problem}" for problem in nested.problems]
     if item["type"] == "extra_forbidden":
-        return [f"{where}: no such field. {_suggestion(str(item['loc'][-1]), list(spec.model_fields))}"]
+        return [no_such_field(where, str(item["loc"][-1]), list(spec.model_fields))]
     if item["type"] == "missing":
         return [f"{where}: is required"]
     message = str(item["msg"]).removeprefix("Value error, ")
@@ -111,11 +123,12 @@ def _problem(spec: type[Spec], item: Mapping[str, Any]) -> list[str]:
     return [f"{where}: got {without_logins(repr(item['input']))}: {message}"]
 
 
-def _suggestion(name: str, fields: list[str]) -> str:
+def no_such_field(where: str, name: str, fields: Sequence[str]) -> str:
+    """The problem with a field that does not exist, and the one that was probably meant."""
     import difflib
 
     close = difflib.get_close_matches(name, fields, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"The fields are {', '.join(fields)}."
+    return f"{where}: no such field. " + (f"Did you mean {close[0]!r}?" if close else f"The fields are {', '.join(fields)}.")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

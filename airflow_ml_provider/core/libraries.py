@@ -109,7 +109,20 @@ class Maven(Spec):
         super().__init__(**_given(coordinates=coordinates), **more)
 
 
-Library = Annotated[PyPI | Wheel | Requirements | Jar | Maven, OneOf(PyPI, Wheel, Requirements, Jar, Maven)]
+def library_of(text: str) -> dict[str, str]:
+    """The fields of the library that a text stands for: by the ending ``.whl``, ``.jar`` or ``.txt`` a file, ``group:name:version``
+    from Maven, and everything else a requirement as pip takes it.
+    """
+    if "://" not in text:
+        for kind, ending in (("wheel", ".whl"), ("jar", ".jar"), ("requirements", ".txt")):
+            if text.endswith(ending):
+                return {"kind": kind, "path": text}
+        if re.match(_COORDINATES, text):
+            return {"kind": "maven", "coordinates": text}
+    return {"kind": "pypi", "requirement": text}
+
+
+Library = Annotated[PyPI | Wheel | Requirements | Jar | Maven, OneOf(PyPI, Wheel, Requirements, Jar, Maven, from_text=library_of)]
 
 
 def contents(library: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,18 +7,21 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
 
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.spec import JobSpec
 from airflow_ml_provider.decorators.source import check_function, function_source
+from airflow_ml_provider.operators.base import refuse_unknown
 from airflow_ml_provider.operators.programs import STAND_IN
 from airflow_ml_provider.operators.spark_job import SparkJobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_ml_provider.signatures import FunctionFields
 
 _SPARK = "spark"
 _NAME = "@task.spark_job"
@@ -103,10 +106,10 @@ class SparkJobDecoratedOperator(DecoratedOperator, SparkJobOperator):
         return {**from_context, **given, **others}
 
 
-def spark_job_task(
-    python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
+def spark_job(
+    python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **fields: Unpack[FunctionFields]
 ) -> TaskDecorator:
-    """Make a task of a function whose body runs on a Spark cluster.
+    """Make a task of a function whose body runs on a Spark cluster: ``@task.spark_job``, with its arguments' names and types.
 
     The function's source is shipped, without its decorators and annotations: it imports what it needs inside, and takes values of the
     DAG file as parameters, of which a default such as ``table=table`` keeps the value that it has here. A parameter named ``spark`` receives
@@ -114,9 +117,11 @@ def spark_job_task(
 
     :param python_callable: the function, with or without ``async``.
     :param multiple_outputs: as in ``@task``.
-    :param kwargs: those of :class:`SparkJobOperator`, ``cluster`` first; ``api`` as in
+    :param fields: those of :class:`SparkJobOperator`, ``cluster`` first; ``api`` as in
         :class:`~airflow_ml_provider.core.spec.PythonCode`.
     """
+    kwargs: dict[str, Any] = {**fields}
+    refuse_unknown(SparkJobDecoratedOperator, kwargs)
     if "cluster" in kwargs:
         kwargs["cluster"] = getattr(kwargs["cluster"], "handle", kwargs["cluster"])
     return task_decorator_factory(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay
 
 from airflow_ml_provider._compat import AirflowFailException
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError, Unavailable
+from airflow_ml_provider.core.fields import no_such_field
 from airflow_ml_provider.core.polling import backoff
 from airflow_ml_provider.core.spec import Spec
 
@@ -65,6 +68,20 @@ def check_constants(spec: type[Spec], fields: Mapping[str, Any], **stand_in: Any
     :param stand_in: values for required fields that are not known yet.
     """
     spec(**{**stand_in, **{name: value for name, value in fields.items() if is_constant(value)}})
+
+
+def refuse_unknown(operator: type, given: Collection[str]) -> None:
+    """Raise :class:`SpecError` for an argument that neither the operator nor Airflow knows, with the name that was probably meant."""
+    known = {name for kind in operator.__mro__ for name in _arguments(kind)}
+    if problems := [no_such_field(f"{operator.__name__}.{name}", name, sorted(known)) for name in given if name not in known]:
+        raise SpecError(*problems)
+
+
+@cache
+def _arguments(kind: type) -> tuple[str, ...]:
+    """The names that a class's own constructor takes."""
+    own = vars(kind).get("__init__")
+    return tuple(name for name in inspect.signature(own).parameters if name not in ("self", "kwargs")) if own else ()
 
 
 @contextmanager

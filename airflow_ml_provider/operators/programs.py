@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml_provider.core.errors import SpecError
+from airflow_ml_provider.core.libraries import library_of
 
 STAND_IN: dict[str, Any] = {"kind": "python_code", "source": "pass"}
 """A program in the place of one that is not known yet."""
@@ -83,11 +84,12 @@ def absolute(path: str, folder: str | Path, field: str) -> str:
 
 def with_files(libraries: Sequence[Any], folder: str | Path) -> list[Any]:
     """Libraries with the paths of those that are files absolute."""
+    found = [library_of(item) if isinstance(item, str) else item for item in libraries]
     return [
         {**item, "path": absolute(str(item["path"]), folder, "libraries")}
         if isinstance(item, Mapping) and "path" in item
         else item
-        for item in libraries
+        for item in found
     ]
 
 

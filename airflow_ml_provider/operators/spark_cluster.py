@@ -20,7 +20,16 @@ from airflow_ml_provider.core.polling import decide_cluster, status_of
 from airflow_ml_provider.core.spec import ClusterSpec, Mount, Node, Spec
 from airflow_ml_provider.core.state import ClusterState, ClusterStatus
 from airflow_ml_provider.hooks.spark_cluster import DEFAULT_CONN_ID, SparkClusterHook
-from airflow_ml_provider.operators.base import BRIEFLY, INSIST_FOR, UNSET, check_constants, final_errors, insist, plain
+from airflow_ml_provider.operators.base import (
+    BRIEFLY,
+    INSIST_FOR,
+    UNSET,
+    check_constants,
+    final_errors,
+    insist,
+    plain,
+    refuse_unknown,
+)
 from airflow_ml_provider.operators.context import cluster_name, cluster_tags, origin, work_of
 from airflow_ml_provider.operators.programs import with_files
 from airflow_ml_provider.operators.tracking import Tracking
@@ -72,13 +81,14 @@ class CreateSparkClusterOperator(BaseOperator):
         idle_timeout: timedelta | str | None = UNSET,
         max_lifetime: timedelta | str | None = UNSET,
         tags: Mapping[str, str] = UNSET,
-        libraries: Sequence[Spec | Mapping[str, Any]] = UNSET,
+        libraries: Sequence[Spec | str | Mapping[str, Any]] = UNSET,
         mounts: Sequence[Mount | Mapping[str, Any] | str] = UNSET,
         native: Mapping[str, Any] = UNSET,
         retries: int = _RETRIES,
         retry_delay: timedelta | float = _RETRY_DELAY,
         **kwargs: Any,
     ) -> None:
+        refuse_unknown(type(self), kwargs)
         super().__init__(retries=retries, retry_delay=retry_delay, **kwargs)
         fields = {
             "name": name,

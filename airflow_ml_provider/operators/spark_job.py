@@ -25,7 +25,7 @@ from airflow_ml_provider.hooks.spark_cluster import SparkClusterHook
 from airflow_ml_provider.links.mlflow import MLflowRunLink
 from airflow_ml_provider.links.notebook import NotebookLink
 from airflow_ml_provider.links.spark import SparkUILink, page_of_task
-from airflow_ml_provider.operators.base import check_constants, final_errors, insist, is_constant, plain
+from airflow_ml_provider.operators.base import check_constants, final_errors, insist, is_constant, plain, refuse_unknown
 from airflow_ml_provider.operators.context import airflow_env, work_of
 from airflow_ml_provider.operators.notebooks import hand_on, is_of_then, page_of, secrets_of, tags_of, with_text
 from airflow_ml_provider.operators.programs import STAND_IN, absolute, located, program_fields, storable, with_files
@@ -37,6 +37,7 @@ from airflow_ml_provider.triggers.pace import JOB_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.definitions.xcom_arg import XComArg
 
     from airflow_ml_provider.core.backend import Backend
     from airflow_ml_provider.core.identity import Work
@@ -61,7 +62,7 @@ class SparkJobOperator(BaseOperator):
         tasks and retries of a DAG run use one commit of it.
     :param args: more command-line arguments of the program. Nothing secret.
     :param files: what the program finds in its working directory; relative as ``program``.
-    :param libraries: what it finds installed, such as ``PyPI("holidays==0.60")``; the files among them relative as ``program``.
+    :param libraries: what it finds installed, such as ``PyPI("holidays==0.60")`` or ``"holidays==0.60"``; the files among them relative as ``program``.
     :param name: what people call the job, by default the task's id.
     :param timeout: how long the service lets the job run (``execution_timeout`` limits the task, with its wait for the cluster).
     :param mlflow_conn_id: with it, the job has a run in MLflow, which the program finds in its environment.
@@ -96,14 +97,14 @@ class SparkJobOperator(BaseOperator):
         self,
         *,
         cluster: Any,
-        program: str | Spec | Mapping[str, Any],
+        program: str | Spec | Mapping[str, Any] | XComArg,
         git: Spec | Mapping[str, Any] | None = None,
         args: Any = (),
         name: str | None = None,
         env: Mapping[str, str] | None = None,
         spark_conf: Mapping[str, str] | None = None,
         files: Sequence[str] = (),
-        libraries: Sequence[Spec | Mapping[str, Any]] = (),
+        libraries: Sequence[Spec | str | Mapping[str, Any]] = (),
         timeout: timedelta | str | None = None,
         native: Mapping[str, Any] | None = None,
         mlflow_conn_id: str | None = None,
@@ -114,6 +115,7 @@ class SparkJobOperator(BaseOperator):
         stream_logs: bool = True,
         **kwargs: Any,
     ) -> None:
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         self.cluster = getattr(cluster, "handle", cluster)
         self.program = storable(plain(program))
@@ -141,6 +143,7 @@ class SparkJobOperator(BaseOperator):
         """The operator's fixed arguments, before ``.expand()`` or ``.expand_kwargs()``; ``cluster`` as in the operator itself."""
         if cluster is not None:
             kwargs["cluster"] = getattr(cluster, "handle", cluster)
+        refuse_unknown(cls, kwargs)
         return super().partial(**kwargs)
 
     def execute(self, context: Context) -> Any:

@@ -110,7 +110,8 @@ def on_cluster(hosted: Hosted, wanted: Wanted, *, all_items: bool = False) -> An
         sharing: dict[str, Any] = {"shared": True, "share": wanted.share, "of_run": wanted.of_run, "all_items": all_items}
         maker = AdfClusterOperator(task_id="cluster", service=wanted.service, conn_id=wanted.conn_id, **sharing, **wanted.fields)
         return AdfSharedJobOperator(task_id="run", maker=maker, **shipped, **hosted.fields)
-    with AdfCluster("cluster", service=wanted.service, conn_id=wanted.conn_id, **wanted.fields) as made:
+    fields: dict[str, Any] = {"service": wanted.service, "conn_id": wanted.conn_id, **wanted.fields}
+    with AdfCluster("cluster", **fields) as made:
         return made.job("run", **shipped, **hosted.fields)
 
 
