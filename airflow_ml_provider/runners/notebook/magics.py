@@ -34,6 +34,8 @@ QUIET = ("autoreload", "config", "matplotlib")
 """Lines that have no effect here."""
 TAKES_AS_IT_IS = ("html", "md", "python", "sql", "time", "timeit")
 """Lines whose braces and dollars are their own."""
+_SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
+"""In the names of variables whose values IPython hides too."""
 _NEEDS_TEXT = ("fs", "html", "python", "sh", "sql")
 
 
@@ -230,17 +232,28 @@ def _change_folder(_: Session, line: str) -> None:
     os.chdir(line.strip())
 
 
-def _set_variable(_: Session, line: str) -> None:
-    found = re.fullmatch(r"\s*([A-Za-z_]\w*)(?:\s*=\s*|\s+)(.*?)\s*", line)
+def _environment(_: Session, line: str) -> Any:
+    """``%env``: all variables, but for values that look secret; ``%env NAME``: one; ``%env NAME=value`` sets it."""
+    found = re.fullmatch(r"\s*(?:([A-Za-z_]\w*)(?:(?:\s*=\s*|\s+)(.*?))?)?\s*", line, re.DOTALL)
     if found is None:
-        raise Missing(f"%env {line}: expected %env NAME=value")
-    os.environ[found[1]] = found[2]
+        raise Missing(f"%env {line}: expected %env, %env NAME or %env NAME=value")
+    name, value = found.groups()
+    if name is None:
+        return {name: "<hidden>" if _SECRET.search(name) else value for name, value in os.environ.items()}
+    if value is None:
+        if name not in os.environ:
+            raise Missing(f"%env {name}: there is no such variable")
+        return os.environ[name]
+    os.environ[name] = value
+    print(f"env: {name}={value}")
+    return None
 
 
 _LINES: Mapping[str, Callable[..., Any]] = {
     "cd": _change_folder,
-    "env": _set_variable,
+    "env": _environment,
     "load_ext": run_nothing,
+    "pwd": lambda session, line: str(Path.cwd()),
     "reload_ext": run_nothing,
     "time": run_timed,
     "timeit": _run_once,

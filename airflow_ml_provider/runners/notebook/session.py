@@ -77,8 +77,12 @@ class Session:
     def __post_init__(self) -> None:
         self.notebook = self.library.read(self.path)
         self.dbutils = DBUtils(self.shared, self.path, self.parameters, self._run_child, self._display)
-        self.namespace.update(self._names())
+        self.add_names()
         self.python = PythonCells(self)
+
+    def add_names(self) -> None:
+        """Give the notebook what it finds without an import, such as ``spark``."""
+        self.namespace.update(self._names())
 
     @property
     def spark(self) -> Any:

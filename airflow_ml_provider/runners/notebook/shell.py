@@ -116,6 +116,13 @@ def _add_magics(shell: Shell) -> None:
         lines[word] = partial(run_word, session, word)
     for word in ("fs", "pip", "python", "sql"):
         cells[word] = partial(_run_cell, session, word)
+    reset = shell.find_line_magic("reset")
+
+    def forget(line: str) -> None:
+        reset(line)
+        session.add_names()
+
+    lines["reset"] = forget
     lines["run"], lines["load_ext"], lines["reload_ext"] = run, load_extension, load_extension
     lines["time"], cells["time"] = partial(run_timed, session), partial(run_timed, session)
     for word in TAKES_AS_IT_IS:

@@ -141,6 +141,23 @@ def test_the_commonest_lines(run: Run) -> None:
     assert (ran.names["x"], ran.names["y"]) == (1, 2)
 
 
+def test_variables_and_the_folder_are_values(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IPython's documentation of %env: "%env" lists all variables, "%env var" gets the value of var."""
+    monkeypatch.setenv("PLAIN", "a b")
+    monkeypatch.setenv("SOME_API_KEY", "canary-5f")
+    plain, folder, everything = [output["data"]["text/plain"] for output in run("%env PLAIN", "%pwd", "%env").outputs]
+    assert (plain, folder) == (repr("a b"), repr(str(Path.cwd())))
+    assert "'PLAIN': 'a b'" in everything
+    assert "canary" not in everything
+    with pytest.raises(CellFailed, match="NO_SUCH_NAME"):
+        run("%env NO_SUCH_NAME")
+
+
+def test_a_reset_forgets_the_users_names_only(ipython: Run) -> None:
+    ran = ipython("x = 1\n%reset -f", "known = [name for name in ('x', 'spark', 'dbutils', 'display') if name in globals()]")
+    assert ran.names["known"] == ["spark", "dbutils", "display"]
+
+
 def os_path(path: str) -> str:
     return str(Path(path).resolve())
 
