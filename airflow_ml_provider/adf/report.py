@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_ml_provider.adf.model import Activity, Factory, Pipeline
 from airflow_ml_provider.adf.naming import dag_ids
 from airflow_ml_provider.adf.support.connections import needed, secrets
 from airflow_ml_provider.adf.support.verdicts import Outcome, Verdict, judge, reasons
+from airflow_ml_provider.adf.triggers.cut_over import due
 from airflow_ml_provider.adf.triggers.reader import starts
 
 
-def as_json(factory: Factory) -> dict[str, Any]:
-    """The report: a verdict for every pipeline, what could not be read, and counts."""
+def as_json(factory: Factory, now: datetime | None = None) -> dict[str, Any]:
+    """The report: a verdict for every pipeline, what could not be read, and counts.
+
+    :param now: when windows are due; by default, now.
+    """
+    now = now or datetime.now(UTC)
     verdicts = [judge(pipeline, factory) for pipeline in factory.pipelines]
     ids = dag_ids(factory.pipelines)
     return {
-        "pipelines": [{**_verdict(verdict, factory), "dag_id": ids[verdict.pipeline.key]} for verdict in verdicts],
+        "pipelines": [{**_verdict(verdict, factory, now), "dag_id": ids[verdict.pipeline.key]} for verdict in verdicts],
         "problems": [
             {"file": str(one.source), "where": list(one.where), "reason": one.reason, "left_out": one.fatal}
             for one in factory.problems
@@ -41,12 +47,12 @@ def activity_share(factory: Factory) -> dict[str, dict[str, int]]:
     return {kind: {"total": count, "imported": run[kind]} for kind, count in total.most_common()}
 
 
-def as_text(factory: Factory) -> str:
-    """The report for people."""
-    return "\n".join(_lines(as_json(factory)))
+def as_text(factory: Factory, now: datetime | None = None) -> str:
+    """The report for people; ``now`` as in :func:`as_json`."""
+    return "\n".join(_lines(as_json(factory, now)))
 
 
-def _verdict(verdict: Verdict, factory: Factory) -> dict[str, Any]:
+def _verdict(verdict: Verdict, factory: Factory, now: datetime) -> dict[str, Any]:
     pipeline = verdict.pipeline
     found, left_out = starts(factory, pipeline)
     return {
@@ -56,6 +62,7 @@ def _verdict(verdict: Verdict, factory: Factory) -> dict[str, Any]:
         "reasons": [{"activity": " / ".join(one.where), "reason": one.text} for one in verdict.reasons],
         "triggers": [f"{one.trigger}{'' if one.active else ' (stopped)'}: {one.timing}" for one in found],
         "triggers_left_out": left_out,
+        "windows_due": {one.trigger: count for one in found if one.active and (count := due(one, now))},
     }
 
 
@@ -64,6 +71,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"{pipeline['verdict']:<9} {pipeline['name']}  ({pipeline['file']})"
         yield from (f"            {': '.join(filter(None, (one['activity'], one['reason'])))}" for one in pipeline["reasons"])
         yield from (f"            {one}" for one in pipeline["triggers_left_out"])
+        yield from (f"            {_due(name, count)}" for name, count in pipeline["windows_due"].items())
     for one in report["problems"]:
         place = ": ".join([one["file"], *([" / ".join(one["where"])] if one["where"] else [])])
         yield f"{'left out' if one['left_out'] else 'note':<9} {place}: {one['reason']}"
@@ -72,6 +80,11 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     yield ", ".join(f"{summary[outcome]} {outcome}" for outcome in Outcome) + f", {summary['files_refused']} files refused"
     for kind, count in summary["activities"].items():
         yield f"  {kind:<28} {count['imported']:>5} of {count['total']}"
+
+
+def _due(trigger: str, count: int) -> str:
+    begin = "by default the DAG begins with the window that is open when it is unpaused"
+    return f"trigger {trigger!r}: {count} windows are over: {begin}, adf_dags(…, start_from=…) has earlier ones run too"
 
 
 def connections_as_json(factory: Factory) -> dict[str, Any]:

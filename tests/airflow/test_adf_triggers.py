@@ -6,17 +6,24 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from inspect import signature
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import pendulum
 import pytest
+from airflow.timetables.base import DataInterval, TimeRestriction
 
 from airflow_ml_provider.adf.airflow.blob_watcher import BlobWatcher
 from airflow_ml_provider.adf.airflow.dag_file import adf_dags
 from airflow_ml_provider.adf.airflow.seen_files import to_keep
+from airflow_ml_provider.adf.airflow.timetables import RecurrenceTimetable, WindowTimetable
 from airflow_ml_provider.adf.triggers.events import CREATED, DELETED
+from airflow_ml_provider.adf.triggers.recurrence import Recurrence
+from airflow_ml_provider.adf.triggers.windows import Windows
+from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.filesystems.matching import File, matches
 from airflow_ml_provider.filesystems.mount import MountFileSystem
 from tests.airflow.conftest import Run, _register
@@ -31,12 +38,12 @@ BLOBS = {"scope": "/storageAccounts/lake", "events": ["Microsoft.Storage.BlobCre
 def export(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Write pipelines and triggers down; returns the DAGs."""
 
-    def written(pipelines: dict[str, dict[str, Any]], triggers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def written(pipelines: dict[str, dict[str, Any]], triggers: dict[str, dict[str, Any]], **fields: Any) -> dict[str, Any]:
         for kind, documents in (("pipeline", pipelines), ("trigger", triggers)):
             (tmp_path / kind).mkdir(exist_ok=True)
             for name, properties in documents.items():
                 (tmp_path / kind / f"{name}.json").write_text(json.dumps({"name": name, "properties": properties}))
-        return adf_dags(tmp_path)
+        return adf_dags(tmp_path, **fields)
 
     return written
 
@@ -204,6 +211,7 @@ def test_windows_are_made_up_for_and_wait_for_the_windows_they_depend_on(
                 {**hourly, "interval": 1, "dependsOn": [{**depends[0], "referenceTrigger": {"referenceName": "nobody"}}]},
             ),
         },
+        start_from="2024-05-06T00:00:00Z",
     )
     hours, pairs = dags["hours"], dags["pairs"]
     assert (hours.max_active_runs, hours.catchup) == (7, True)
@@ -222,6 +230,116 @@ def test_windows_are_made_up_for_and_wait_for_the_windows_they_depend_on(
         "failed",
         {"window": "failed", "never": "skipped", "caught": "skipped", "pipeline_end": "failed"},
     )
+
+
+def test_windows_of_before_the_cut_over_count_as_done(airflow_db: None, export: Callable[..., dict[str, Any]]) -> None:
+    """Nobody says when to begin: both DAGs begin with the window that is open now, and wait for none that was Data Factory's."""
+    hourly = {"frequency": "Hour", "startTime": "2019-05-06T00:00:00Z"}
+    depends = [
+        {"type": "TumblingWindowTriggerDependencyReference", "referenceTrigger": {"referenceName": "each hour"}},
+        {"type": "SelfDependencyTumblingWindowTriggerReference", "offset": "-02:00:00", "size": "02:00:00"},
+    ]
+    dags = export(
+        {"clock": {"activities": [good("a")]}, "couples": {"activities": [good("b")]}},
+        {
+            "each hour": starting("clock", "TumblingWindowTrigger", {**hourly, "interval": 1}),
+            "each pair": starting("couples", "TumblingWindowTrigger", {**hourly, "interval": 2, "dependsOn": depends}),
+        },
+    )
+    hours, pairs = dags["clock"], dags["couples"]
+    pairs.task_dict["window"].poke_interval = 0
+    seen: list[str] = []
+
+    def meanwhile() -> None:
+        seen.append(state_of(first_of("couples")))
+        while not seen[1:] or seen[-1] != "up to now":  # the windows of the hour that the pair's end is in
+            run = Scheduled(hours)
+            seen.append("up to now" if run._run.data_interval_end >= datetime.now(UTC) else run.state)
+
+    begun_at = datetime.now(UTC)
+    first = Scheduled(pairs, meanwhile)
+    assert first._run.data_interval_end > begun_at - timedelta(minutes=2)
+    assert first.state == "success"
+    assert seen[0] == "up_for_reschedule"
+
+
+def first_of(dag_id: str) -> Any:
+    """The task instance of a DAG's window."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        return session.query(TaskInstance).filter_by(dag_id=dag_id, task_id="window").one()
+
+
+def state_of(ti: Any) -> str:
+    return str(ti.state)
+
+
+def nothing_before(catchup: bool = False) -> TimeRestriction:
+    return TimeRestriction(earliest=None, latest=None, catchup=catchup)
+
+
+def test_nothing_starts_as_a_dag_is_unpaused() -> None:
+    """An hourly window since 2019, and a schedule: the first run is one that is due from now on; since then each is made up for."""
+    now, since = datetime.now(UTC), datetime(2019, 1, 1, tzinfo=UTC)
+    windows = WindowTimetable(Windows(since, "hour", 1))
+    found = windows.next_dagrun_info(last_automated_data_interval=None, restriction=nothing_before(catchup=True))
+    assert found and now - timedelta(minutes=2) < found.run_after <= now + timedelta(hours=1, seconds=60)
+    long_ago = DataInterval.exact(pendulum.datetime(2020, 1, 1))
+    found = windows.next_dagrun_info(last_automated_data_interval=long_ago, restriction=nothing_before(catchup=True))
+    assert found and found.data_interval.start == datetime(2020, 1, 1, 1, tzinfo=UTC)
+    daily = RecurrenceTimetable([Recurrence("day", 1, since.astimezone(ZoneInfo("UTC")), ZoneInfo("UTC"))])
+    found = daily.next_dagrun_info(last_automated_data_interval=None, restriction=nothing_before())
+    assert found and now - timedelta(minutes=2) < found.run_after <= now + timedelta(days=1, seconds=60)
+    found = daily.next_dagrun_info(last_automated_data_interval=long_ago, restriction=nothing_before())
+    assert found and now - timedelta(days=1, seconds=60) < found.run_after <= now + timedelta(seconds=60)
+
+
+def test_a_file_that_is_parsed_after_the_first_moment_does_not_lose_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow asks for the next run at each parse, also between a window's end and the scheduler's next look."""
+    start = datetime.now(UTC) - timedelta(hours=3, seconds=30)
+    found = WindowTimetable(Windows(start, "hour", 1)).next_dagrun_info(
+        last_automated_data_interval=None, restriction=nothing_before(catchup=True)
+    )
+    assert found and found.data_interval.end == start + timedelta(hours=3)
+
+
+def test_start_from_says_which_windows_and_times_count(airflow_db: None, export: Callable[..., dict[str, Any]]) -> None:
+    hourly = {"frequency": "Hour", "interval": 1, "startTime": "2019-05-06T00:00:00Z"}
+    pipelines = {name: {"activities": [good("a")]} for name in ("hours", "days", "others")}
+    triggers = {
+        "each hour": starting("hours", "TumblingWindowTrigger", hourly),
+        "other hour": starting("others", "TumblingWindowTrigger", hourly),
+        "each day": starting("days", "ScheduleTrigger", recurrence("Day", 1, "2019-05-06T06:00:00")),
+    }
+    dags = export(pipelines, triggers, start_from={"EACH hour": "2024-05-06T00:30", "each day": date(2040, 1, 1)})
+    nexts = {name: stored(dag).next_dagrun_info(last_automated_run_info=None) for name, dag in dags.items()}
+    assert str(nexts["hours"].data_interval.start) == "2024-05-06 01:00:00+00:00"
+    assert str(nexts["days"].run_after) == "2040-01-01 06:00:00+00:00"
+    assert nexts["others"].run_after > datetime.now(UTC) - timedelta(minutes=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("soon", "start_from: expected a date and a time, such as .*, got 'soon'"),
+        (7, "start_from: expected a date and a time, .*, got 7"),
+        ({"each hour": None}, r"start_from\['each hour'\]: expected a date and a time"),
+        (
+            {"each our": "2024-01-01"},
+            "start_from: got the trigger 'each our', which the export does not have: did you mean 'each hour'",
+        ),
+    ],
+)
+def test_a_start_from_that_is_none_is_refused(export: Callable[..., dict[str, Any]], given: Any, told: str) -> None:
+    hourly = {"frequency": "Hour", "interval": 1, "startTime": "2019-05-06T00:00:00Z"}
+    with pytest.raises(SpecError, match=told):
+        export(
+            {"hours": {"activities": [good("a")]}},
+            {"each hour": starting("hours", "TumblingWindowTrigger", hourly)},
+            start_from=given,
+        )
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from airflow_ml_provider.adf.naming import dag_ids, free_id, slug
 from airflow_ml_provider.adf.support import databricks_jobs, spark_programs
 from airflow_ml_provider.adf.support.copies import conversion_refusal
 from airflow_ml_provider.adf.support.verdicts import refusal
+from airflow_ml_provider.adf.triggers.cut_over import StartFrom, begun, read_start_from
 from airflow_ml_provider.adf.triggers.events import Blobs, Events
 from airflow_ml_provider.adf.triggers.reader import starts
 from airflow_ml_provider.adf.triggers.windows import Windows
@@ -63,6 +64,7 @@ def adf_dags(
     mounts: Sequence[MountOrId] = (),
     stand_ins: StandIns | None = None,
     watch_interval: float = 30.0,
+    start_from: StartFrom = None,
     **dag_fields: Any,
 ) -> dict[str, DAG]:
     """A DAG for each pipeline of an export, by its id. Airflow finds them without a variable of the DAG file, as it finds each DAG of a
@@ -76,6 +78,8 @@ def adf_dags(
     :param mounts: what every Spark activity's cluster has mounted, as a Databricks workspace has its mounts.
     :param stand_ins: by a connection's id, the mount, or the URI or JSON of a connection, that it is until Airflow has a connection of this id.
     :param watch_interval: seconds between looks for blobs that start a pipeline.
+    :param start_from: from when on the triggers start their pipelines here: a date and time, or such by the names of triggers. Windows that
+        begin earlier are never handled here. Without it, a trigger begins with its first time, or its first window to end, after the DAG was unpaused.
     :param dag_fields: of every DAG, before those that come from the export.
     """
     here = Path(inspect.stack()[1].frame.f_globals.get("__file__", ".")).parent
@@ -84,7 +88,14 @@ def adf_dags(
     files = Path(here, programs_path).resolve() if programs_path else folder
     ids = dag_ids(factory.pipeline_names, prefix)
     places = {"files": files, "clusters": clusters or {}, "mounts": mounts}
-    given = {"ids": ids, "prefix": prefix, "watch_interval": watch_interval, **places, **dag_fields}
+    given = {
+        "ids": ids,
+        "prefix": prefix,
+        "watch_interval": watch_interval,
+        "since": read_start_from(start_from, factory),
+        **places,
+        **dag_fields,
+    }
     if stand_ins:
         given["default_args"] = {"pre_execute": stand_in(stand_ins), **dag_fields.get("default_args", {})}
     wanted = get_parsing_context().dag_id  # of the task that runs here; None in the DAG processor
@@ -129,6 +140,7 @@ def pipeline_dag(
     mounts: Sequence[MountOrId] = (),
     prefix: str = "",
     watch_interval: float = 30.0,
+    since: datetime | Mapping[str, datetime] | None = None,
     **dag_fields: Any,
 ) -> DAG:
     """The DAG of one pipeline.
@@ -140,8 +152,10 @@ def pipeline_dag(
     :param files: the folder of the programs that its activities name.
     :param prefix: of the names of the assets that its triggers' events update.
     :param watch_interval: seconds between looks for blobs that start it.
+    :param since: from when on its triggers count: all, or by their lower-case names.
     """
     found, refusals = starts(factory, pipeline)
+    found = begun(found, since)
     by = tuple(one for one in found if one.active) or tuple(found)
     refusals += [f"trigger {one.trigger!r} is stopped" for one in found if not one.active]
     assets = {f"{prefix}{one.label}": one for one in by if isinstance(one.timing, Blobs | Events)}
@@ -159,7 +173,7 @@ def pipeline_dag(
     }
     with DAG(dag_id=ids[pipeline.key], **fields) as dag:
         again = _again_id(dag.dag_id, ids) if any(isinstance(one.timing, Windows) and one.timing.retries for one in by) else ""
-        place = Place(factory, pipeline, files, ids, clusters or {}, mounts, by, again)
+        place = Place(factory, pipeline, files, ids, clusters or {}, mounts, by, since, again)
         _Tasks(place).all(begin_task(assets, upstream(by, place)))
     return dag
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Place:
     :param clusters: fields of clusters by linked service or pool, in the place of what the export says.
     :param mounts: of every cluster for a Spark activity.
     :param starts: the triggers that the DAG is scheduled by.
+    :param since: from when on triggers count here: all, or by their lower-case names.
     :param again: the DAG that has a window handled again; empty where none is.
     :param data_factory: what ``pipeline().DataFactory`` is.
     :param begin: the task before all others, where a trigger asks for one.
@@ -48,6 +50,7 @@ class Place:
     clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mounts: Sequence[Any] = ()
     starts: tuple[Start, ...] = ()
+    since: datetime | Mapping[str, datetime] | None = None
     again: str = ""
     data_factory: str = "airflow"
     begin: Spot | None = None

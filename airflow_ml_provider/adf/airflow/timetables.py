@@ -15,13 +15,16 @@ from airflow_ml_provider.adf.triggers.recurrence import Recurrence
 from airflow_ml_provider.adf.triggers.windows import Wait, Windows
 
 _TICK = timedelta(microseconds=1)
+_GRACE = timedelta(minutes=2)
+"""How long ago a DAG's first moment may be: its file may be parsed again before the scheduler has made the run."""
 
 
 class RecurrenceTimetable(Timetable):
     """A run at each moment of each recurrence.
 
-    Runs of one moment differ in their logical date: the recurrence's place in the list is its microseconds. As with Airflow's own
-    timetables without catchup, moments that nobody was there for give one run of each recurrence, that of the last.
+    Runs of one moment differ in their logical date: the recurrence's place in the list is its microseconds. The first run is that of the
+    next moment, so that nothing starts as the DAG is unpaused. After it, as with Airflow's own timetables without catchup, moments that
+    nobody was there for give one run of each recurrence, that of the last.
     """
 
     def __init__(self, recurrences: Sequence[Recurrence]) -> None:
@@ -38,7 +41,9 @@ class RecurrenceTimetable(Timetable):
         first = (restriction.earliest or min(one.start for one in self.recurrences)) - _TICK
         last = max(first, last_automated_data_interval.start) if last_automated_data_interval else first
         now = None if restriction.catchup else datetime.now(tz=UTC)
-        found = min(self._next(last, now), default=None)
+        if now and not last_automated_data_interval:
+            last = max(last, now - _GRACE)
+        found = min(self._next(last, now if last_automated_data_interval else None), default=None)
         if found is None or (restriction.latest and found > restriction.latest):
             return None
         return DagRunInfo.exact(pendulum.instance(found))
@@ -66,7 +71,11 @@ _SPANS = ("delay", "pause")
 
 
 class WindowTimetable(Timetable):
-    """A run for each window, its data interval; ``delay`` after the window's end."""
+    """A run for each window, its data interval; ``delay`` after the window's end.
+
+    The first window is that of ``since``; where nobody has said when to begin, the one that is open as the DAG is unpaused. All windows
+    after a DAG's first run are handled, also those that nobody was there for.
+    """
 
     def __init__(self, windows: Windows) -> None:
         self.windows = windows
@@ -80,7 +89,7 @@ class WindowTimetable(Timetable):
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
         windows = self.windows
-        number = windows.number(last_automated_data_interval.start) + 1 if last_automated_data_interval else 0
+        number = self._first if last_automated_data_interval is None else windows.number(last_automated_data_interval.start) + 1
         if restriction.earliest:
             number = max(number, windows.number(restriction.earliest - _TICK) + 1)
         if not restriction.catchup:
@@ -90,6 +99,14 @@ class WindowTimetable(Timetable):
             return None
         info = DagRunInfo.interval(pendulum.instance(found.start), pendulum.instance(found.end))
         return info._replace(run_after=info.run_after + windows.delay)  # 3.2 asks its constructor for more than others take
+
+    @property
+    def _first(self) -> int:
+        """The number of the window of the first run."""
+        windows = self.windows
+        if windows.since is not None:
+            return windows.first
+        return max(windows.number(datetime.now(tz=UTC) - windows.delay - _GRACE), 0)
 
     def infer_manual_data_interval(self, *, run_after: pendulum.DateTime) -> DataInterval:
         """The last window that has ended; before that of the first window, the first."""
@@ -129,4 +146,4 @@ def _plain(found: Recurrence | Windows) -> dict[str, Any]:
 
 
 def _times(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {**data, **{key: datetime.fromisoformat(data[key]) for key in ("start", "end") if data[key]}}
+    return {**data, **{key: datetime.fromisoformat(data[key]) for key in ("start", "end", "since") if data.get(key)}}

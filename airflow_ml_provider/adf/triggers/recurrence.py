@@ -12,6 +12,7 @@ DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "satur
 """Days of the week by their number here; weeks begin on a Sunday."""
 UNITS = ("minute", "hour", "day", "week", "month")
 
+_TICK = timedelta(microseconds=1)
 _STEPS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
 _MINUTES_OF_WEEK = 7 * 24 * 60
 _MONTHS_OF_CYCLE = 400 * 12
@@ -31,6 +32,7 @@ class Recurrence:
     first. Minutes and hours are even steps of time, whatever the clock does.
 
     :param start: in ``zone``.
+    :param since: moments before it do not count here.
     :param week_days: numbers in :data:`DAYS`.
     :param month_days: 1 to 31, or -1 (the last) to -31.
     :param occurrences: pairs of a day of the week and which one of the month it is: 1 to 5, -1 (the last) to -5, 0 for each.
@@ -46,10 +48,13 @@ class Recurrence:
     week_days: tuple[int, ...] = ()
     month_days: tuple[int, ...] = ()
     occurrences: tuple[tuple[int, int], ...] = ()
+    since: datetime | None = None
 
     def after(self, moment: datetime) -> datetime | None:
         """The first moment later than this one, in UTC; None when there is none."""
         moment = plain(moment)
+        if self.since is not None:
+            moment = max(moment, self.since - _TICK)
         first = max(self._period(moment) - 1, 0)
         for period in range(first, first + self._cycle):
             # a time that the zone leaves out may have moved into the next period
@@ -62,6 +67,8 @@ class Recurrence:
     def before(self, moment: datetime) -> datetime | None:
         """The last moment that is not later than this one, in UTC; None when there is none."""
         moment = plain(moment)
+        if self.since is not None and moment < self.since:
+            return None
         newest = self._period(moment) + 1
         for period in range(newest, max(newest - self._cycle, -1), -1):
             if found := [one for near in (period, period - 1) for one in self._moments(near) if one <= moment]:
@@ -118,7 +125,8 @@ class Recurrence:
             found = set(self._stepped(period) if self.unit in _STEPS else self._planned(period)) if period >= 0 else set()
         except (OverflowError, ValueError):
             return
-        yield from (one for one in found if one >= self.start and (self.end is None or one <= self.end))
+        first = self.start if self.since is None else max(self.start, self.since)
+        yield from (one for one in found if one >= first and (self.end is None or one <= self.end))
 
     def _step(self, period: int) -> datetime:
         return self.start.astimezone(UTC) + _STEPS[self.unit] * self.interval * period

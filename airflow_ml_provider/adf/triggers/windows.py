@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from airflow_ml_provider.adf.triggers.recurrence import plain
 
+_TICK = timedelta(microseconds=1)
 UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
 
 
@@ -47,6 +48,7 @@ class Windows:
     :param start: in UTC.
     :param delay: from a window's end until it is handled.
     :param at_once: how many may be handled at the same time.
+    :param since: windows that begin earlier are not handled here, and count as done; None where nobody has said.
     :param retries: how many times the whole pipeline runs again for a window for which it failed, each ``pause`` after its end.
     """
 
@@ -59,6 +61,17 @@ class Windows:
     waits: tuple[Wait, ...] = ()
     retries: int = 0
     pause: timedelta = timedelta(seconds=30)
+    since: datetime | None = None
+
+    @property
+    def first(self) -> int:
+        """The number of the first window that is handled here."""
+        return 0 if self.since is None else max(self.number(self.since - _TICK) + 1, 0)
+
+    def due(self, now: datetime) -> int:
+        """How many of the windows from the first one on are over, their delay included."""
+        ended = self.number(now - self.delay)
+        return max((ended if self.end is None else min(ended, self.number(self.end))) - self.first, 0)
 
     def window(self, number: int) -> Span | None:
         """The window of that number, from 0; None after the last."""
@@ -78,8 +91,8 @@ class Windows:
         return number - (self._edge(number) > moment)
 
     def overlapping(self, span: Span) -> Iterator[Span]:
-        """The windows that share some time with a span."""
-        number = max(self.number(span.start), 0)
+        """The windows from the first one on that share some time with a span."""
+        number = max(self.number(span.start), self.first)
         while (found := self.window(number)) and found.start < span.end:
             yield found
             number += 1

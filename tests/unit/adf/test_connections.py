@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_ml_provider.adf.export.loader import load
+from airflow_ml_provider.adf.report import as_json, as_text
+from airflow_ml_provider.adf.triggers.windows import Windows
 from airflow_ml_provider.cli import main
 
 
@@ -96,3 +100,41 @@ def test_the_report_tells_what_starts_a_pipeline(export: Path, capsys: pytest.Ca
     assert pipeline["triggers_left_out"] == [
         "trigger 'yearly': got the frequency 'year': takes one of minute, hour, day, week, month"
     ]
+
+
+def test_the_report_counts_the_windows_that_are_over(tmp_path: Path) -> None:
+    """An hourly window since 2019: by the documentation of tumbling windows, a backfill of them all."""
+    start = {"pipelineReference": {"referenceName": "load"}}
+    hourly = {"frequency": "Hour", "interval": 1, "startTime": "2019-01-01T00:00:00Z", "delay": "00:30:00"}
+    documents = {
+        "pipeline/load": {"activities": []},
+        "trigger/each hour": {"type": "TumblingWindowTrigger", "typeProperties": hourly, "pipeline": start},
+        "trigger/each day": {
+            "type": "ScheduleTrigger",
+            "typeProperties": {"recurrence": {"frequency": "Day", "interval": 1, "startTime": "2019-01-01T00:00:00Z"}},
+            "pipelines": [start],
+        },
+    }
+    for name, properties in documents.items():
+        path = tmp_path / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"name": path.stem, "properties": properties}))
+    at = datetime(2019, 1, 3, 0, 29, tzinfo=UTC)
+    (pipeline,) = as_json(load(tmp_path), at)["pipelines"]
+    assert pipeline["windows_due"] == {"each hour": 47}
+    assert "trigger 'each hour': 47 windows are over" in as_text(load(tmp_path), at)
+
+
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ({}, 48),
+        ({"end": datetime(2019, 1, 1, 5, 30, tzinfo=UTC)}, 5),
+        ({"since": datetime(2019, 1, 2, 0, 1, tzinfo=UTC)}, 23),
+        ({"since": datetime(2030, 1, 1, tzinfo=UTC)}, 0),
+        ({"unit": "month", "every": 1}, 0),
+    ],
+)
+def test_windows_that_are_over(fields: dict[str, Any], count: int) -> None:
+    windows = Windows(**{"start": datetime(2019, 1, 1, tzinfo=UTC), "unit": "hour", "every": 1, **fields})
+    assert windows.due(datetime(2019, 1, 3, tzinfo=UTC)) == count

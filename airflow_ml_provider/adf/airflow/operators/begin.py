@@ -14,6 +14,7 @@ from airflow_ml_provider._compat import AirflowFailException, AirflowSkipExcepti
 from airflow_ml_provider.adf.airflow.activities.control import run_id_after, start_run
 from airflow_ml_provider.adf.airflow.run_origin import STARTED_BY, run_type
 from airflow_ml_provider.adf.airflow.task_index import Place
+from airflow_ml_provider.adf.triggers.cut_over import begun
 from airflow_ml_provider.adf.triggers.events import Events
 from airflow_ml_provider.adf.triggers.reader import Start, start
 from airflow_ml_provider.adf.triggers.windows import Span, Wait, Windows
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _WEEK = timedelta(days=7)
+_NEAR = 50
+"""Windows before and after one that are looked for, so that the address of a call to Airflow's API stays short."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,19 @@ class Upstream:
     wait: Wait
 
     def due(self, window: Span) -> list[Span]:
-        """The windows that one waits for; those before the first there are count as done."""
+        """The windows that one waits for; those before the first that is handled here count as done."""
         found = self.windows.overlapping(self.wait.span(window))
         return [one for one in found if self.wait.trigger or one.start < window.start]
+
+    def near(self, numbers: range) -> list[Span]:
+        """The windows of those numbers."""
+        return [one for one in map(self.windows.window, numbers) if one]
+
+
+def _runs(ti: Any, upstream: Upstream, windows: Sequence[Span], states: list[str] | None = None) -> int:
+    """How many of the windows have a run in the DAG."""
+    dates = [one.start for one in windows]
+    return int(ti.get_dr_count(dag_id=upstream.dag_id, logical_dates=dates, states=states)) if dates else 0
 
 
 class AdfWindowSensor(BaseSensorOperator):
@@ -63,10 +76,29 @@ class AdfWindowSensor(BaseSensorOperator):
     def _is_done(self, ti: Any, upstream: Upstream, window: Span) -> bool:
         if not upstream.dag_id:
             raise AirflowFailException(f"depends on windows of {upstream.wait.trigger!r}: takes a tumbling trigger of the export")
-        due = [one.start for one in upstream.due(window)]
-        done = ti.get_dr_count(dag_id=upstream.dag_id, logical_dates=due, states=["success"]) if due else 0
+        due = upstream.due(window)
+        done = _runs(ti, upstream, due, ["success"])
+        if done < len(due):
+            done += self._done_before(ti, upstream, due)
         self.log.info("DAG %s: %d of %d windows are done", upstream.dag_id, done, len(due))
-        return bool(done == len(due))
+        return done == len(due)
+
+    def _done_before(self, ti: Any, upstream: Upstream, due: Sequence[Span]) -> int:
+        """How many of the windows lie before the first one that has ever had a run here: they were another service's.
+
+        The DAG begins with the window that was open as it was unpaused. So these are windows without a run before which there is no run
+        either, while a later window has one.
+        """
+        number = upstream.windows.number(due[0].start)
+        if _runs(ti, upstream, upstream.near(range(number - _NEAR, number))):
+            return 0
+        before = 0
+        for one in due:
+            if _runs(ti, upstream, [one]):
+                return before
+            before += 1
+        number = upstream.windows.number(due[-1].start)
+        return before if _runs(ti, upstream, upstream.near(range(number + 1, number + 1 + _NEAR))) else 0
 
 
 class AdfEventOperator(BaseOperator):
@@ -128,5 +160,6 @@ def _upstream(own: Windows, wait: Wait, place: Place) -> Iterator[Upstream]:
     trigger = place.factory.named("trigger", wait.trigger, place.pipeline.source)
     started = [one for one in place.factory.pipelines if trigger and place.factory.pipeline(one.name, trigger.source) is one]
     found = [(place.dag_ids[one.key], start(trigger, one.name)) for one in started if trigger and one.key in place.dag_ids]
-    windows = [(dag_id, by.timing) for dag_id, by in found if by and isinstance(by.timing, Windows)]
+    moved = [(dag_id, by) for dag_id, at in found if at for by in begun([at], place.since)]
+    windows = [(dag_id, by.timing) for dag_id, by in moved if isinstance(by.timing, Windows)]
     yield from (Upstream(dag_id, timing, wait) for dag_id, timing in windows or [("", own)])
