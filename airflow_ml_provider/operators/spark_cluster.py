@@ -164,7 +164,7 @@ class CreateSparkClusterOperator(BaseOperator):
         """
         never_ran = 0
         for generation in count():
-            cluster = insist(partial(backend.create, plan, token=work.token(generation), secrets=secrets), log=self.log)
+            cluster = insist(partial(self._create, backend, plan, work.token(generation), secrets), log=self.log)
             self._asked = backend, cluster
             if self._killed:
                 insist(partial(backend.terminate, cluster), log=self.log, within=BRIEFLY)
@@ -180,6 +180,12 @@ class CreateSparkClusterOperator(BaseOperator):
                 )
             self.log.info("Cluster %s of an earlier attempt is %s: asking for another one", cluster, status.state)
         raise AssertionError("count() has no end")
+
+    def _create(self, backend: Backend, plan: Plan, token: str, secrets: Mapping[str, str]) -> str:
+        """Ask once, unless the task was killed meanwhile: the cluster may be another attempt's by now, and would be terminated."""
+        if self._killed:
+            raise ClusterFailed("the task was killed before it asked for a cluster")
+        return backend.create(plan, token=token, secrets=secrets)
 
     def _describe(self, backend: Backend, cluster: str) -> ClusterStatus:
         return insist(lambda: status_of(backend.describe([cluster]), cluster), log=self.log)

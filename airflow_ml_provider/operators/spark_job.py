@@ -261,7 +261,8 @@ class SparkJobOperator(BaseOperator):
         own = insist(partial(self._secrets, spec, context), log=self.log)
         plan, secrets = backend.plan_job(spec), {**tracked.secrets, **own}
         try:
-            job = insist(partial(backend.submit, cluster.cluster, plan, token=token, secrets=secrets), log=self.log)
+            ask = self._killed.unless_killed(partial(backend.submit, cluster.cluster, plan, token=token, secrets=secrets))
+            job = insist(ask, log=self.log)
         except NotFound as error:
             tracking.end(tracked.run_id, succeeded=False)
             why = decide_cluster(str(cluster), ready).error or error

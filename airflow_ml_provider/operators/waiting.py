@@ -44,6 +44,19 @@ class Killed:
         if self.backend and self.job:
             self._cancel(self.backend, self.job)
 
+    def unless_killed(self, ask: Callable[[], str]) -> Callable[[], str]:
+        """A call that asks for the job, unless the task was killed meanwhile: the job may be another attempt's by now.
+
+        :raises JobFailed: by the call, when the task was killed.
+        """
+
+        def asked() -> str:
+            if self.now:
+                raise JobFailed("the task was killed before it asked for its job")
+            return ask()
+
+        return asked
+
     def started(self, job: Handle) -> None:
         """There is a job; when the kill came first, cancel it now."""
         self.job = job

@@ -87,3 +87,23 @@ def test_a_killed_creation_leaves_no_cluster(run, service, monkeypatch):
         CreateSparkClusterOperator(task_id="create", retries=0)
     assert run(dag).states["create"] == "failed"
     assert [cluster.state for cluster in service.clusters.values()] == [ClusterState.TERMINATED]
+
+
+@pytest.mark.parametrize(("method", "asks"), [("plan_cluster", "create"), ("plan_job", "submit")])
+def test_a_task_that_was_killed_before_it_asks_touches_nothing(run, service, program, monkeypatch, method, asks):
+    """Airflow also ends the process of a task that it gave up: another attempt's cluster or job then bears the same token."""
+    from airflow_ml_provider.backends.memory import MemoryBackend
+
+    plan = getattr(MemoryBackend, method)
+
+    def killed_while_it_plans(self, *args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return plan(self, *args, **kwargs)
+
+    with DAG(f"planned_{asks}", schedule=None) as dag, SparkCluster("etl", deferrable=False) as cluster:
+        cluster.job("job", program=program)
+    dag.get_task("etl.create_cluster").retries = 0
+    monkeypatch.setattr(MemoryBackend, method, killed_while_it_plans)
+    states = run(dag).states
+    assert states["etl.create_cluster" if asks == "create" else "etl.job"] == "failed"
+    assert service.calls[asks] == 0
