@@ -19,10 +19,20 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 def eventually(look: Callable[[], Any], *, within: float = 30.0) -> Any:
     """The first true answer; fails after ``within`` seconds with the last one."""
     deadline = time.monotonic() + within
-    while not (found := look()):
+    while True:
+        began = time.monotonic()
+        if found := look():
+            return found
         assert time.monotonic() < deadline, f"still {found!r} after {within:g} s"
-        time.sleep(0.02)
-    return found
+        rest_after(began)
+
+
+def rest_after(began: float) -> None:
+    """Pause between two looks, the first of which began then: 20 ms at least, and three times as long as it took.
+
+    A look at Airflow's API or at all processes takes a core's whole time. What the test waits for needs it.
+    """
+    time.sleep(max(0.02, 3 * (time.monotonic() - began)))
 
 
 def listening(folder: Path) -> list[Any]:
@@ -37,9 +47,12 @@ def listening(folder: Path) -> list[Any]:
 def assert_nothing_runs(folder: Path, *, within: float = 30.0) -> None:
     """Wait until no process of the folder is left; fails with their command lines."""
     deadline = time.monotonic() + within
-    while left := processes_of(folder):
+    while True:
+        began = time.monotonic()
+        if not (left := processes_of(folder)):
+            return
         assert time.monotonic() < deadline, [_command(process) for process in left]
-        time.sleep(0.02)
+        rest_after(began)
 
 
 def _names(process: psutil.Process, folder: str) -> bool:

@@ -21,7 +21,7 @@ from airflow_ml_provider.core.spec import JobSpec, PythonCode
 from tests.fakes import emr_faults, memory
 from tests.fakes.emr import BUCKET, ROLE, Services, clients, serving
 from tests.fakes.faults import Fault, Faults
-from tests.processes import processes_of
+from tests.processes import processes_of, rest_after
 
 CANARY = "canary-7d1f-never-shown"
 SECRET_PROPERTY = "spark.hadoop.fs.canary.key"
@@ -298,10 +298,12 @@ def until_state(backend: Backend, cluster: str, states: Sequence[str], patience:
 def until(look: Callable[[], Any], done: Callable[[Any], bool], patience: float) -> Any:
     """The first look that is done."""
     deadline = time.monotonic() + patience
-    while not done(status := look()):
+    while True:
+        began = time.monotonic()
+        if done(status := look()):
+            return status
         assert time.monotonic() < deadline, f"still {status} after {patience:g} s"
-        time.sleep(0.02)
-    return status
+        rest_after(began)
 
 
 def _hands_back(expression: str) -> str:
