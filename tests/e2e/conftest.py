@@ -18,6 +18,8 @@ from scripts.stack import Stack
 from tests.processes import assert_nothing_runs, eventually
 
 CANARIES = {name: f"canary-{name}-5b9e-never-shown" for name in ("mlflow", "credentials", "extra")}
+PATIENCE = 600.0
+"""Seconds that a task may take: a dozen JVMs that start side by side on a busy machine take minutes."""
 QUICK = {
     "core.parallelism": "16",
     "scheduler.task_instance_heartbeat_timeout": "20",
@@ -45,8 +47,8 @@ class Run:
     def state(self, task: str) -> str | None:
         return self.stack.api.states(self.dag_id, self.run_id).get(f"spark.{task}")
 
-    def until(self, task: str, *states: str, within: float = 180) -> None:
-        eventually(lambda: self.state(task) in states, within=within)
+    def until(self, task: str, *states: str) -> None:
+        eventually(lambda: self.state(task) in states, within=PATIENCE)
 
     def runs(self, task: str) -> list[int]:
         """The process ids of every run of the task's program, first to last."""
@@ -54,7 +56,7 @@ class Run:
         return [int(line) for line in noted.read_text().splitlines()] if noted.exists() else []
 
     def until_it_runs(self, task: str, times: int = 1) -> None:
-        eventually(lambda: len(self.runs(task)) == times, within=180)
+        eventually(lambda: len(self.runs(task)) == times, within=PATIENCE)
 
     def let_go(self, *tasks: str) -> None:
         for task in tasks:

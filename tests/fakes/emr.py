@@ -196,12 +196,13 @@ class Spark:
 class Services:
     """Both control planes.
 
-    :param speed: how many of the services' seconds pass in one of ours, for limits.
+    :param speed: how many of the services' seconds pass in one of ours, for limits. The default idle limit of EMR Serverless
+        must outlast what a busy machine takes for a few calls.
     :param spark: runs the steps by ``spark-submit``, with the properties of their cluster; without it their script runs alone.
     Its :attr:`faults` hit clients of :attr:`endpoint`. What it does by itself goes through :attr:`inner`, which works.
     """
 
-    def __init__(self, speed: float = 500.0, spark: Spark | None = None) -> None:
+    def __init__(self, speed: float = 100.0, spark: Spark | None = None) -> None:
         self.speed, self.spark = speed, spark
         self.faults = Faults(lambda refused: self.listen(not refused))
         self.listen: Callable[[bool], None] = lambda _: None

@@ -39,7 +39,7 @@ JOB = JobSpec(name="job", program=PythonCode(source="pass"))
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Services]:
-    with serving(Services()) as services:
+    with serving(Services(speed=1)) as services:
         yield services
 
 
