@@ -20,6 +20,7 @@ from airflow_ml_provider.backends.local.supervisor import spark_home
 from airflow_ml_provider.core.spec import ClusterSpec
 from airflow_ml_provider.core.state import ClusterState
 from tests.processes import eventually
+from tests.seed import SEED
 from tests.servers.azurite import BlobServer
 from tests.servers.azurite import azurite as run_azurite
 from tests.servers.seaweedfs import S3Server
@@ -38,6 +39,10 @@ sys.dont_write_bytecode = False
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost")))
 os.environ["no_proxy"] = os.environ["NO_PROXY"]
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return f"SOAK_SEED={SEED}" if config.getoption("markexpr") == "soak" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

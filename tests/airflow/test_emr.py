@@ -32,6 +32,7 @@ from airflow_ml_provider.triggers.spark import SparkTrigger
 from tests.contract.programs import wheel
 from tests.fakes.emr import _ENDED, BUCKET, ROLE, Services, client, connections, serving
 from tests.fakes.faults import Fault
+from tests.seed import SEED
 
 CANARY = "canary-9a40-aws"
 RETRIES = {"retries": 2, "retry_delay": timedelta(0)}
@@ -221,9 +222,7 @@ def test_a_storm_in_which_half_of_all_calls_are_refused(run, service, job, monke
     """Every job ends right and none twice. Waits are shortened, their number is not."""
     monkeypatch.setattr("airflow_ml_provider.core.polling.MAX_BACKOFF", 0.05)
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(time=time.time, sleep=lambda _: None))
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
-    dice = random.Random(seed)
+    dice = random.Random(SEED)
     service.faults.chance = lambda call: Fault.THROTTLED if "Object" not in call and dice.random() < 0.5 else None
     default = {"deferrable": True, "retries": 5, "retry_delay": timedelta(0)}
     with DAG("storm_on_aws", schedule=None, default_args=default) as dag, SparkCluster("etl") as cluster:
@@ -231,7 +230,7 @@ def test_a_storm_in_which_half_of_all_calls_are_refused(run, service, job, monke
         cluster.partial("job", **fixed).expand(args=[[str(number)] for number in range(3)])
     done = run(dag)
     service.faults.clear()
-    assert done.states == dict.fromkeys(done.states, "success"), f"seed {seed}"
+    assert done.states == dict.fromkeys(done.states, "success")
     assert service.runs == 3
     assert {item.state for item in all_jobs(service)} <= {"COMPLETED", "SUCCESS"}
     assert len(service.clusters) == 1

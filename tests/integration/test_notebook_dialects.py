@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 
 from airflow_ml_provider.core.lowering import RUNNERS
 from airflow_ml_provider.core.spec import JobSpec, Mount, Notebook, Program, PythonCode, PythonFile, Sql
 from airflow_ml_provider.core.state import JobState
 from airflow_ml_provider.runners.notebook.sql_statements import split
 from tests.mounts.clusters import MountedCluster, credentials, mounted_cluster
+from tests.seed import SEED
 from tests.servers.seaweedfs import S3Server
 from tests.unit.runners.sql_generated import texts
 from tests.unit.runners.sql_texts import SCRIPTS, TEXTS
@@ -101,10 +102,11 @@ def refused(cluster: MountedCluster, folder: Path, asked: list[str]) -> dict[str
     return found
 
 
-def mixtures(examples: int, seed: bool) -> list[str]:
+def mixtures(examples: int, chance: str) -> list[str]:
     found: list[str] = []
 
-    @settings(max_examples=examples, deadline=None, database=None, derandomize=not seed, suppress_health_check=list(HealthCheck))
+    @seed(chance)
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(texts())
     def collect(mixture: tuple[str, list[str]]) -> None:
         found.append(mixture[0])
@@ -128,12 +130,12 @@ def judged(cluster: MountedCluster, folder: Path, found: list[str]) -> None:
 
 
 def test_sparks_own_parser_agrees_where_statements_end(cluster: MountedCluster, tmp_path: Path) -> None:
-    judged(cluster, tmp_path, mixtures(40, seed=False))
+    judged(cluster, tmp_path, mixtures(40, "always the same"))
 
 
 @pytest.mark.soak
 def test_sparks_own_parser_agrees_about_many_texts(cluster: MountedCluster, tmp_path: Path) -> None:
-    judged(cluster, tmp_path, mixtures(1500, seed=True))
+    judged(cluster, tmp_path, mixtures(1500, SEED))
 
 
 SCRIPT = """\

@@ -85,7 +85,8 @@ class Installed:
         """
         for name in ("tests/airflow", "tests/fakes", "tests/servers", "dags", "include"):
             shutil.copytree(ROOT / name, folder / name)
-        shutil.copy(ROOT / "tests" / "processes.py", folder / "tests")
+        for name in ("processes.py", "seed.py"):
+            shutil.copy(ROOT / "tests" / name, folder / "tests")
         self.run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(f"tests/airflow/{arg}" for arg in args), cwd=folder)
 
     def install(self, *wanted: str) -> None:

@@ -1,4 +1,4 @@
-"""Jobs killed while they commit, on real stores, while others read: SOAK_KILLS (50 a store), SOAK_SEED. Nobody ever reads a part."""
+"""Jobs killed while they commit, on real stores, while others read: SOAK_KILLS (50 a store). Nobody ever reads a part."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pytest
 from airflow_ml_provider.core.mounts import Credentials, Mount
 from tests.mounts.clusters import MountedCluster, credentials, mounted_cluster
 from tests.processes import eventually
+from tests.seed import SEED
 from tests.servers.azurite import BlobServer
 from tests.servers.seaweedfs import S3Server
 
 KILLS = int(os.environ.get("SOAK_KILLS", "50"))
-SEED = int(os.environ.get("SOAK_SEED", str(random.randrange(1 << 32))))
 ROWS, FILES = 1000, 40
 WRITE = """
 from pyspark.sql import SparkSession, functions as F
@@ -74,7 +74,6 @@ def test_killed_while_it_commits_on_blob(spark_root: Path, tmp_path: Path, azuri
 
 def _kill_again_and_again(root: Path, folder: Path, mount: Mount, opens: Credentials, listed: Listed) -> None:
     """Append again and again, each time by a job of its own that is killed at a random moment of its commit."""
-    print(f"\nSOAK_SEED={SEED} SOAK_KILLS={KILLS}", flush=True)
     chance = random.Random(SEED)
     fell: Counter[str] = Counter()
     with mounted_cluster(root, {mount: opens}, idle_timeout=3600) as cluster:

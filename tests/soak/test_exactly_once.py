@@ -1,6 +1,6 @@
 """A stream's driver is killed again and again while it writes: every row is in the output exactly once.
 
-``SOAK_KILLS`` (20) kills at moments of ``SOAK_SEED``; the seed is printed.
+``SOAK_KILLS`` (20) kills.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.seed import SEED
+
 pytestmark = pytest.mark.soak
 
 KILLS = int(os.environ.get("SOAK_KILLS", "20"))
-SEED = int(os.environ.get("SOAK_SEED", str(random.randrange(1 << 30))))
 ROWS_OF_FILE = 50
 # A batch a file: the driver is nearly always between the start of a batch's write and its commit.
 PROGRAM = """
@@ -46,7 +47,6 @@ print(json.dumps([table.count(), table.select("id").distinct().count()]))
 
 
 def test_every_row_is_written_exactly_once(tmp_path: Path) -> None:
-    print(f"seed {SEED}")
     chance = random.Random(SEED)
     source = tmp_path / "source"
     source.mkdir()

@@ -1,6 +1,6 @@
 """A storm of faults and kills on a real Airflow, with its clusters on the memory service and on EMR's fake.
 
-``SOAK_SEED`` repeats one, as far as processes allow. It lasts until all runs have ended, and its faults ``SOAK_MINUTES`` (15) at most.
+Its seed repeats one, as far as processes allow. It lasts until all runs have ended, and its faults ``SOAK_MINUTES`` (15) at most.
 ``SOAK_RUNS`` (50) says how many runs go through.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -31,6 +30,7 @@ from tests.fakes import emr, memory, shared_memory
 from tests.fakes.emr_faults import CALLS
 from tests.fakes.faults import Faults
 from tests.processes import assert_nothing_runs
+from tests.seed import SEED
 from tests.soak.weather import DAG_ID, Service, Storm
 
 pytestmark = pytest.mark.soak
@@ -215,16 +215,14 @@ def _assert_no_secret_is_in_a_file(scene: Scene) -> None:
 
 @pytest.mark.parametrize("kind", [MemoryScene, EmrScene])
 def test_a_storm_of_faults_and_kills_loses_and_repeats_nothing(kind: Callable[..., Scene], tmp_path: Path) -> None:
-    seed = os.environ.get("SOAK_SEED") or secrets.token_hex(4)
     minutes, count = float(os.environ.get("SOAK_MINUTES", "15")), int(os.environ.get("SOAK_RUNS", "50"))
-    print(f"\nSOAK_SEED={seed}", flush=True)
     with ExitStack() as held:
         scene = kind(tmp_path, held)
         with _airflow(scene) as stack:
             runs = [f"storm-{number:02}" for number in range(count)]
             for run in runs:
                 _start(stack, run, scene.notes)
-            storm = Storm(stack, scene.service(), seed, canaries=CANARIES.values())
+            storm = Storm(stack, scene.service(), SEED, canaries=CANARIES.values())
             begun = time.monotonic()
             while not _ended(stack) and time.monotonic() - begun < 60 * minutes:
                 storm.blow()

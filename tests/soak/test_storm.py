@@ -1,11 +1,10 @@
-"""A storm of kills on the local backend. ``SOAK_SEED`` repeats one, ``SOAK_MINUTES`` (3) says how long it lasts."""
+"""A storm of kills on the local backend. ``SOAK_MINUTES`` (3) says how long it lasts."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
-import secrets
 import time
 import uuid
 from collections import Counter
@@ -19,6 +18,7 @@ from airflow_ml_provider.core.errors import NotFound
 from airflow_ml_provider.core.spec import ClusterSpec, JobSpec, PythonCode
 from airflow_ml_provider.core.state import ClusterState, JobState
 from tests.processes import assert_nothing_runs, eventually, processes_of
+from tests.seed import SEED
 
 pytestmark = pytest.mark.soak
 CLUSTERS = 2
@@ -34,10 +34,10 @@ PROGRAMS = (
 class Storm:
     """Clusters, jobs, and what has been done to them."""
 
-    def __init__(self, root: Path, notes: Path, seed: str) -> None:
+    def __init__(self, root: Path, notes: Path) -> None:
         self.backend = LocalBackend(root)
         self.root, self.notes = root, notes
-        self.chance = random.Random(seed)
+        self.chance = random.Random(SEED)
         self.live: list[str] = []
         self.jobs: list[tuple[str, str]] = []
         self.done: Counter[str] = Counter()
@@ -116,10 +116,8 @@ class Storm:
 
 
 def test_a_storm_of_kills_leaves_nothing_and_runs_nothing_twice(spark_root: Path, tmp_path: Path) -> None:
-    seed = os.environ.get("SOAK_SEED") or secrets.token_hex(4)
     end = time.monotonic() + 60 * float(os.environ.get("SOAK_MINUTES", "3"))
-    print(f"\nSOAK_SEED={seed}", flush=True)
-    storm = Storm(spark_root, tmp_path, seed)
+    storm = Storm(spark_root, tmp_path)
     try:
         while time.monotonic() < end:
             storm.blow()
