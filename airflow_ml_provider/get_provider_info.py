@@ -177,7 +177,14 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [
             {"integration-name": "Spark cluster", "python-modules": [f"{package}.triggers.spark"]},
-            {"integration-name": "Mount", "python-modules": [f"{package}.adf.airflow.blob_watcher", f"{package}.triggers.mount"]},
+            {
+                "integration-name": "Mount",
+                "python-modules": [
+                    f"{package}.adf.airflow.blob_watcher",
+                    f"{package}.adf.airflow.wait_trigger",
+                    f"{package}.triggers.mount",
+                ],
+            },
         ],
         "extra-links": [
             f"{package}.links.spark.SparkUILink",

@@ -37,7 +37,7 @@ class CallbacksPlugin(AirflowPlugin):
 
 
 def keep(ticket: Ticket, document: str) -> bool:
-    """Put the answer where the task looks for it; False when its task does not run, or was answered before.
+    """Put the answer where the task looks for it; False when its task neither runs nor waits, or was answered before.
 
     The primary key of the XCom decides between two answers that come at once.
 
@@ -59,13 +59,18 @@ def keep(ticket: Ticket, document: str) -> bool:
     try:
         with create_session() as session:
             ti = session.scalars(select(TaskInstance).filter_by(**task)).first()
-            if ti is None or str(ti.state) != "running":
+            if ti is None or not (str(ti.state) == "running" or _is_away(ti)):
                 return False
             session.add(XComModel(dag_run_id=ti.dag_run.id, key=ticket.key, value=value, **task))
             session.flush()
     except IntegrityError:
         return False
     return True
+
+
+def _is_away(ti: Any) -> bool:
+    """Whether a task has left its worker to wait, or is on its way back to one."""
+    return ti.next_method is not None and str(ti.state) in ("deferred", "scheduled", "queued")
 
 
 async def _read_body(request: Any) -> bytes | None:

@@ -212,6 +212,7 @@ def test_a_window_that_failed_is_handled_again_as_its_trigger_asks(
     dags = export(
         {"unsteady": {"activities": [bad("a")]}, "unsteady__again": {"activities": [good("a")]}},
         {"windows": starting("unsteady", "TumblingWindowTrigger", {**hourly, **policy})},
+        start_from="2024-05-06",
     )
     assert list(dags) == ["unsteady", "unsteady__again", "unsteady__again_2"]
     dag, clears = dags["unsteady"], dags["unsteady__again_2"]

@@ -154,3 +154,18 @@ def test_two_answers_at_once_count_once(ticket: Ticket) -> None:
         event.remove(Session, "before_flush", wait_for_the_other)
     assert sorted(done for done, _ in kept) == [False, True]
     assert [json.loads(text) for done, text in kept if done] == [answer_of(ticket)]
+
+
+@pytest.mark.parametrize(
+    ("state", "method", "status"),
+    [("deferred", "resume", 200), ("queued", "resume", 200), ("queued", None, 404), ("failed", "resume", 404)],
+)
+def test_a_task_that_has_left_its_worker_is_told_too(ticket: Ticket, state: str, method: str | None, status: int) -> None:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        ti = session.scalars(select(TaskInstance).filter_by(dag_id=ticket.dag_id)).one()
+        ti.state, ti.next_method = state, method
+    assert Call(path_of(ticket), [b"{}"]).status == status

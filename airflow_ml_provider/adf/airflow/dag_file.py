@@ -15,15 +15,11 @@ from airflow.sdk import DAG, TaskGroup, get_parsing_context, task_group
 from airflow_ml_provider.adf.airflow.dag_params import params_of
 from airflow_ml_provider.adf.airflow.fallback_connections import StandIns, stand_in
 from airflow_ml_provider.adf.airflow.hosted_activities import REGISTERED, Hosted, TaskFactory, register
-from airflow_ml_provider.adf.airflow.operators.activity import (
-    AdfActivityOperator,
-    AdfEndOperator,
-    AdfEnterOperator,
-    AdfFinishOperator,
-    AdfPrepareOperator,
-)
+from airflow_ml_provider.adf.airflow.operators.activity import AdfActivityOperator
 from airflow_ml_provider.adf.airflow.operators.begin import begin_task, upstream
 from airflow_ml_provider.adf.airflow.operators.clusters import AdfClusterOperator, AdfEndOfJobOperator
+from airflow_ml_provider.adf.airflow.operators.containers import AdfEndOperator, AdfEnterOperator
+from airflow_ml_provider.adf.airflow.operators.hosted import AdfFinishOperator, AdfPrepareOperator
 from airflow_ml_provider.adf.airflow.operators.pipeline_end import AdfPipelineEndOperator
 from airflow_ml_provider.adf.airflow.operators.rerun import again_dag
 from airflow_ml_provider.adf.airflow.schedule import schedule_fields

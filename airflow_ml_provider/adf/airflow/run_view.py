@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from functools import cached_property
-from itertools import count
 from typing import Any
 
+from airflow_ml_provider.adf.airflow.journal import JOURNAL, Journal
 from airflow_ml_provider.adf.airflow.known_secrets import KnownSecrets, is_sealed, is_secret
 from airflow_ml_provider.adf.airflow.run_ids import guid, pipeline_run_id
 from airflow_ml_provider.adf.airflow.run_origin import CALLED_BY, started_by
@@ -31,7 +31,7 @@ class View:
 
     ``item``, ``local``, ``jobs`` and ``values`` are of what runs inside this task: the loop's item, records by activity, runs of
     Databricks jobs by activity, task values by activity, the numbers of the rounds of the loops around, the attempt at the
-    activity and how many it has, and ``inner``, which runs Spark.
+    activity and how many it has, and ``inner``, which runs Spark. ``limits`` are the moments at which the limits of time around end.
     """
 
     def __init__(self, context: Mapping[str, Any], place: Place, loop: str | None = None) -> None:
@@ -40,7 +40,9 @@ class View:
         self.item: Any = _NOTHING
         self.local: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
-        self.serial = count()
+        self.journal = Journal()
+        self.limits: list[float] = []
+        self.serial = 0
         self.dataset: dict[str, Any] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.values: dict[str, dict[str, Any]] = {}
@@ -53,6 +55,18 @@ class View:
         self._secure: set[str] = set()
         self._secure_variables: set[str] = set()
         self._records: dict[str, dict[str, Any]] = {}
+
+    def keep(self) -> None:
+        """Note what this task knows, before it is deferred."""
+        known = {"local": self.local, "jobs": self.jobs, "values": self.values, "serial": self.serial}
+        self.ti.xcom_push(key=JOURNAL, value=self.journal.kept(known))
+
+    def go_on(self) -> None:
+        """Know again what this task knew when it was deferred."""
+        found = self.ti.xcom_pull(task_ids=self.ti.task_id, key=JOURNAL, map_indexes=self._map_index)
+        self.journal, known = Journal.opened(found)
+        self.local, self.jobs, self.values, self.serial = (known[name] for name in ("local", "jobs", "values", "serial"))
+        self.events = self.ti.xcom_pull(task_ids=self.ti.task_id, key=EVENTS, map_indexes=self._map_index) or []
 
     @property
     def me(self) -> str:

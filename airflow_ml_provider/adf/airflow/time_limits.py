@@ -26,30 +26,30 @@ class TimedOut(BaseException):
 
 
 @contextmanager
-def limit(seconds: float) -> Iterator[object]:
-    """Raise :class:`TimedOut` in the block after so many seconds. Limits lie in each other, and in a limit of Airflow's; outside of the main
+def limit(seconds: float, left: float | None = None) -> Iterator[object]:
+    """Raise :class:`TimedOut` in the block after so many seconds, or after those that are left of them. Limits lie in each other, and in a limit of Airflow's; outside of the main
     thread, where no signal arrives, there is none.
 
     :returns: what the error of this limit has as ``limit``.
     """
-    me = object()
+    me, left = object(), seconds if left is None else left
     if threading.current_thread() is not threading.main_thread():
         yield me
         return
     before, began = signal.getsignal(signal.SIGALRM), time.monotonic()
-    left = signal.getitimer(signal.ITIMER_REAL)[0]
-    if left and left <= seconds:  # what is around ends it sooner
+    around = signal.getitimer(signal.ITIMER_REAL)[0]
+    if around and around <= left:  # what is around ends it sooner
         yield me
         return
     signal.signal(signal.SIGALRM, lambda _, frame: _alarm(me, seconds, frame))
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, _SOON))
+    signal.setitimer(signal.ITIMER_REAL, max(left, _SOON))
     try:
         yield me
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-        if left:
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), _SOON))
+        if around:
+            signal.setitimer(signal.ITIMER_REAL, max(around - (time.monotonic() - began), _SOON))
 
 
 def _alarm(me: object, seconds: float, frame: FrameType | None) -> None:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
+from airflow_ml_provider.adf.airflow.journal import Pausing, Waiting
 from airflow_ml_provider.adf.airflow.known_secrets import is_secret
 from airflow_ml_provider.adf.airflow.run_ids import pipeline_run_id
 from airflow_ml_provider.adf.airflow.run_origin import CALLED_BY
@@ -19,8 +20,9 @@ from airflow_ml_provider.adf.fields import pick
 from airflow_ml_provider.adf.model import Activity, Pipeline
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 
-_POLL = 2.0
-_MINUTE = 60.0
+_BRIEFLY = 5.0
+"""Seconds of a pause that is shorter than it takes to leave a worker and come back to one."""
+T = TypeVar("T")
 _LONGEST_ID = 250
 _RESERVED = ("scheduled__", "backfill__", "asset_triggered__", "asset_materialization__")
 _ENDED = ("success", "failed")
@@ -75,21 +77,59 @@ class Call:
     def of(self, activity: Activity) -> Call:
         return replace(self, activity=activity)
 
+    @property
+    def key(self) -> str:
+        """Of this activity in these rounds of the loops around, in the task's journal."""
+        return f"{'.'.join(map(str, self.view.rounds))}/{self.activity.name}"
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """What ``make`` gave when the activity came here first, however often the task was deferred since."""
+        return self.view.journal.once(f"{self.key}|{what}", make)
+
+    def note(self, what: str, value: Any) -> None:
+        """Change what :meth:`once` gives."""
+        self.view.journal.notes[f"{self.key}|{what}"] = value
+
+    def forget(self, what: str) -> None:
+        self.view.journal.forget(f"{self.key}|{what}")
+
+    def pause(self, until: float) -> None:
+        """Return at a moment, in seconds since the epoch; a pause that is not short defers the task."""
+        now = time.time()
+        if min([until, *self.view.limits]) - now > _BRIEFLY:
+            self.wait_for(Waiting(until))
+        time.sleep(max(until - now, 0.0))
+
+    def wait_for(self, waiting: Waiting) -> NoReturn:
+        """Defer the task; this call of the action ends here, and another one begins when it goes on."""
+        moments = [one for one in (waiting.until, *self.view.limits) if one is not None]
+        raise Pausing(replace(waiting, until=min(moments, default=None)))
+
 
 Action = Callable[[Call], Any]
 
 
 def limited(call: Call, seconds: float, act: Callable[[], Any], more: str = "") -> Any:
-    """What ``act`` gives within some seconds; :class:`ActivityFailed` when it takes longer."""
-    with time_limit(seconds, f"activity {call.activity.name!r}", more):
-        return act()
+    """What ``act`` gives within some seconds, those included for which the task was deferred.
+
+    :raises ActivityFailed: it takes longer.
+    """
+    name = f"limit {call.view.attempt[0]}"
+    end, limits = call.once(name, lambda: time.time() + seconds), call.view.limits
+    limits.append(end)
+    try:
+        with time_limit(seconds, f"activity {call.activity.name!r}", more, left=end - time.time()):
+            found = act()
+    finally:
+        limits.pop()
+    return found
 
 
 @contextmanager
-def time_limit(seconds: float, what: str, more: str = "") -> Iterator[None]:
-    """Raise :class:`ActivityFailed` in the block after so many seconds."""
+def time_limit(seconds: float, what: str, more: str = "", left: float | None = None) -> Iterator[None]:
+    """Raise :class:`ActivityFailed` in the block after so many seconds, or after those that are left of them."""
     try:
-        with limit(seconds) as mine:
+        with limit(seconds, left) as mine:
             yield
     except TimedOut as error:
         if error.limit is not mine:
@@ -98,7 +138,7 @@ def time_limit(seconds: float, what: str, more: str = "") -> Iterator[None]:
 
 
 def wait(call: Call) -> Any:
-    time.sleep(call.number("waitTimeInSeconds"))
+    call.pause(call.once("until", lambda: time.time() + call.number("waitTimeInSeconds")))
     return {}
 
 
@@ -187,23 +227,31 @@ def execute_pipeline(call: Call) -> Any:
         raise ConfigurationError(
             f"activity {call.activity.name!r}: pipeline {name!r} is no DAG: put its export into the same folder"
         )
-    run_id, system = called_run_id(view), view.system()
-    by = {"name": system["Pipeline"], "run_id": system["RunId"], "group_id": system["GroupId"]}
+    run_id = call.once("run_id", lambda: called_run_id(view))
     waits = truth(call, "waitOnCompletion", call("waitOnCompletion", False))
+    if not call.once("started", lambda: False):
+        _start(call, dag_id, called, run_id, waits=waits)
+        call.note("started", True)
+    output = {"pipelineRunId": pipeline_run_id(dag_id, run_id), "pipelineName": called.name, "dagRunId": run_id}
+    if not waits:
+        return output
+    return {**output, "pipelineReturnValue": _outcome(call, dag_id, run_id)}
+
+
+def _start(call: Call, dag_id: str, called: Pipeline, run_id: str, *, waits: bool) -> None:
+    view = call.view
     if is_paused(dag_id):
         told = f"DAG {dag_id!r} of pipeline {called.name!r} is paused, so its run would not begin: unpause it"
         if waits:
             raise ConfigurationError(f"activity {call.activity.name!r}: {told}")
         call.log.warning("%s", told)
+    system = view.system()
+    by = {"name": system["Pipeline"], "run_id": system["RunId"], "group_id": system["GroupId"]}
     given = {name: view.secrets.sealed(value) for name, value in arguments_of(called, call("parameters", {})).items()}
     for name, one in called.parameters.items():
         if is_secret(one):
             given[name] = view.secrets.sealed(view.secrets.learn(given[name]))
     start_run(dag_id, run_id, {**given, CALLED_BY: by})
-    output = {"pipelineRunId": pipeline_run_id(dag_id, run_id), "pipelineName": called.name, "dagRunId": run_id}
-    if not waits:
-        return output
-    return {**output, "pipelineReturnValue": _outcome(call, dag_id, run_id)}
 
 
 def arguments_of(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,7 +262,9 @@ def arguments_of(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]
 
 def called_run_id(view: View) -> str:
     """The id of the next run that a task starts: of characters that Airflow takes, and no longer than it takes."""
-    return run_id_after(view.ti.run_id, f"{view.ti.task_id}.{view.ti.map_index}.{view.ti.try_number}.{next(view.serial)}")
+    found = run_id_after(view.ti.run_id, f"{view.ti.task_id}.{view.ti.map_index}.{view.ti.try_number}.{view.serial}")
+    view.serial += 1
+    return found
 
 
 def run_id_after(run_id: str, what: str) -> str:
@@ -252,14 +302,10 @@ def is_paused(dag_id: str) -> bool:
 def _outcome(call: Call, dag_id: str, run_id: str) -> Any:
     """Wait for a run's end, and return what its pipeline returns."""
     view = call.view
-    told = time.monotonic()
-    while (state := view.ti.get_dagrun_state(dag_id, run_id)) not in _ENDED:
-        if state == "queued" and time.monotonic() - told > _MINUTE:
-            told = time.monotonic()
-            call.log.warning(
-                "Run %s of DAG %s is still queued: see whether the DAG is paused or at its max_active_runs", run_id, dag_id
-            )
-        time.sleep(_POLL)
+    if (state := view.ti.get_dagrun_state(dag_id, run_id)) not in _ENDED:
+        told = "Waiting for run %s of DAG %s, which is %s: a run stays queued while its DAG is paused or at its max_active_runs"
+        call.log.info(told, run_id, dag_id, state)
+        call.wait_for(Waiting(run=(dag_id, run_id)))
     if state == "failed":
         raise ActivityFailed(f"run {run_id!r} of DAG {dag_id!r} failed", "2108")
     returned = view.ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids="pipeline_end", map_indexes=-1)

@@ -166,11 +166,12 @@ def _forget_empty(place: Store, settings: Mapping[str, Any], filesystem: MountFi
 def validation(call: Call) -> Any:
     """Wait until a file is there, and large enough; or a folder is, with or without files."""
     place = dataset_place(call, pick(call.activity.type_properties, "dataset"))
-    deadline = time.monotonic() + (seconds_of(call("timeout")) or _LONGEST)
+    deadline = call.once("deadline", lambda: time.time() + (seconds_of(call("timeout")) or _LONGEST))
     while not _is_valid(call, _object(place)):
-        if time.monotonic() > deadline:
+        if time.time() > deadline:
             raise ActivityFailed(f"activity {call.activity.name!r}: {place.path} did not come in time", "2013")
-        time.sleep(min(float(call("sleep", 10)), max(0.0, deadline - time.monotonic()) + 0.1))
+        call.pause(call.once("next look", lambda: min(time.time() + float(call("sleep", 10)), deadline + 0.1)))
+        call.forget("next look")
     return {"exists": True}
 
 

@@ -13,6 +13,7 @@ from airflow_ml_provider.adf.airflow.data.dataset_places import service_of
 from airflow_ml_provider.adf.airflow.data.http_requests import ask, ask_connection, password_of
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.fields import pick
+from airflow_ml_provider.adf.model import HALF_A_DAY
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
@@ -28,16 +29,31 @@ def web(call: Call) -> Any:
 
     An answer 202 with a location is asked again there until it is another one, unless ``turnOffAsync`` says not to.
     """
-    answer = send(call, call("body"))
-    url, waits = str(call.required("url")), not call("turnOffAsync", False)
-    deadline = time.monotonic() + (seconds_of(call.activity.policy.timeout) or 12 * 3600)
-    login = _login(call) if answer.status_code == _ACCEPTED else {}
-    while waits and answer.status_code == _ACCEPTED and answer.headers.get("Location") and time.monotonic() < deadline:
-        time.sleep(_pause(answer))
-        asked, url = url, urljoin(url, answer.headers["Location"])
-        login = login if _origin(url) == _origin(asked) else {}  # another server is not told what signs in to this one
-        answer = ask("GET", url, headers=login, timeout=_timeout(call), verify=_verify(call))
+    deadline = call.once("deadline", lambda: time.time() + (seconds_of(call.activity.policy.timeout) or HALF_A_DAY))
+    looked = call.once("looked", lambda: 0)
+    answer = _look(call) if looked else send(call, call("body"))
+    url = str(call.once("url", lambda: str(call.required("url"))))
+    while _goes_on(call, answer) and time.time() < deadline:
+        location = urljoin(url, answer.headers["Location"])
+        if _origin(location) != _origin(url):
+            call.note("signs in", False)  # another server is not told what signs in to this one
+        url, looked = location, looked + 1
+        call.note("url", url)
+        call.note("looked", looked)
+        call.pause(time.time() + _pause(answer, looked))
+        answer = _look(call)
     return _output(str(call("method", "GET")).upper(), answer)
+
+
+def _goes_on(call: Call, answer: Any) -> bool:
+    """Whether the answer says that it is still at work, and where to ask again."""
+    return answer.status_code == _ACCEPTED and bool(answer.headers.get("Location")) and not call("turnOffAsync", False)
+
+
+def _look(call: Call) -> Any:
+    """The answer of the place where the last answer has said to ask again."""
+    login = _login(call) if call.once("signs in", lambda: True) else {}
+    return ask("GET", str(call.once("url", str)), headers=login, timeout=_timeout(call), verify=_verify(call))
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -97,9 +113,10 @@ def _verify(call: Call) -> bool:
     return not call("disableCertValidation", False)
 
 
-def _pause(answer: Any) -> float:
+def _pause(answer: Any, looked: int) -> float:
+    """Seconds until the next look: as the answer says, else ever more, so that what takes long holds no worker."""
     told = str(answer.headers.get("Retry-After") or "")
-    return min(float(told), _MINUTE) if told.isdecimal() else 2.0
+    return min(float(told), _MINUTE) if told.isdecimal() else min(2.0 * looked, _MINUTE)
 
 
 def _output(method: str, answer: Any) -> dict[str, Any]:

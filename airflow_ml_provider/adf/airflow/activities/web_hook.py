@@ -5,30 +5,37 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
 from airflow_ml_provider.adf.airflow.activities.web import send
+from airflow_ml_provider.adf.airflow.journal import Waiting
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.fields import pick
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.hooks.callbacks import Ticket, opened
 
 _TEN_MINUTES = 600.0
-_POLL = 1.0
+_LATE = 0.1
 
 
 def webhook(call: Call) -> Any:
     """POST the body with ``callBackUri``, and wait until it is called; the output is what it is told."""
-    ticket, timeout = Ticket.of(call.view.ti), seconds_of(call("timeout")) or _TEN_MINUTES
-    deadline = time.monotonic() + timeout
-    answer = send(call, {**_body(call), "callBackUri": ticket.address()})
-    if not answer.ok:
-        raise ActivityFailed(f"POST was answered {answer.status_code}: {answer.text[:500]}", str(answer.status_code))
-    while (found := _told(call, ticket)) is None:
-        if time.monotonic() > deadline:
+    ticket, timeout = (
+        Ticket(**call.once("ticket", lambda: asdict(Ticket.of(call.view.ti)))),
+        seconds_of(call("timeout")) or _TEN_MINUTES,
+    )
+    deadline = call.once("deadline", lambda: time.time() + timeout)
+    if not call.once("sent", lambda: False):
+        answer = send(call, {**_body(call), "callBackUri": ticket.address()})
+        if not answer.ok:
+            raise ActivityFailed(f"POST was answered {answer.status_code}: {answer.text[:500]}", str(answer.status_code))
+        call.note("sent", True)
+    if (found := _told(call, ticket)) is None:
+        if time.time() > deadline:
             raise ActivityFailed(f"activity {call.activity.name!r}: nobody has called back within {timeout:g} s", "2001")
-        time.sleep(_POLL)
+        call.wait_for(Waiting(deadline + _LATE, xcom=(ticket.task_id, ticket.key, ticket.map_index)))
     told = opened(found)
     output = told if isinstance(told, Mapping) else {"Response": told}
     if call("reportStatusOnCallBack", False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -11,7 +11,8 @@ from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, C
 from airflow_ml_provider.adf.airflow.activities.databricks_job import inputs_of, job_output, job_run, timeout_of
 from airflow_ml_provider.adf.airflow.activities.databricks_job import taken as conditions_of
 from airflow_ml_provider.adf.airflow.activities.registry import action_of
-from airflow_ml_provider.adf.airflow.activity_facts import facts, now
+from airflow_ml_provider.adf.airflow.activity_facts import facts, now, read, written
+from airflow_ml_provider.adf.airflow.journal import Pausing
 from airflow_ml_provider.adf.airflow.run_state import error_of, record
 from airflow_ml_provider.adf.airflow.secure_values import is_secure, told_of
 from airflow_ml_provider.adf.durations import seconds_of
@@ -50,17 +51,28 @@ def run_inside(call: Call, activities: Sequence[Activity]) -> None:
     for activity in dependencies.in_order(activities):
         if call.view.inner.killed:
             raise Killed(f"activity {call.activity.name!r}: the task was killed before {activity.name!r}")
-        reached = dependencies.is_reached(activity, activities, statuses, conditions_of(call.view, activities))
-        found = _one(call.of(activity)) if reached else record(Condition.SKIPPED)
+        found = _ended(call.of(activity), activities, statuses)
         statuses[activity.name] = Condition(found["status"])
         call.view.local[activity.name] = found
-        call.log.info("%s: %s", " / ".join(activity.path), found["status"])
     if dependencies.verdict(activities, statuses, conditions_of(call.view, activities)) is Condition.FAILED:
         failed = [name for name, status in statuses.items() if status is Condition.FAILED]
         secure = {one.name for one in activities if is_secure(one)}
         errors = {name: "" if name in secure else call.view.record(name)["error"].get("message", "") for name in failed}
         messages = "; ".join(f"{name}: {message}" for name, message in errors.items())
         raise ActivityFailed(f"activity {call.activity.name!r}: its inside failed ({messages})")
+
+
+def _ended(call: Call, beside: Sequence[Activity], statuses: Mapping[str, Condition]) -> dict[str, Any]:
+    """The record of an activity: that of before the task was deferred, or of now."""
+    notes = call.view.journal.notes
+    if call.key in notes:
+        return dict(notes[call.key])
+    reached = dependencies.is_reached(call.activity, beside, statuses, conditions_of(call.view, beside))
+    found = _one(call) if reached else record(Condition.SKIPPED)
+    call.forget("")
+    call.view.journal.notes[call.key] = found
+    call.log.info("%s: %s", " / ".join(call.activity.path), found["status"])
+    return found
 
 
 def _one(call: Call) -> dict[str, Any]:
@@ -70,10 +82,14 @@ def _one(call: Call) -> dict[str, Any]:
         return record(activity.on_inactive_mark_as)
     repeats_inside = activity.job is not None or activity.type == FOR_EACH
     retries = 0 if repeats_inside else int(call.view.resolve(policy.retry) or 0)
-    began = now()
-    for attempt in range(retries + 1):
+    began = read(call.once("began", lambda: written(now())))
+    for attempt in range(call.once("attempt", lambda: 0), retries + 1):
+        call.note("attempt", attempt)
         call.view.attempt = (attempt, retries + 1)
         try:
+            failure: dict[str, Any] = call.once(f"failure {attempt}", dict)
+            if failure:
+                raise ActivityFailed(failure["message"], failure["errorCode"])
             output = run_container(call) if activity.branches else _in_time(call)
             about = facts(activity, call.view.activity_run_id(activity), began)
             return record(Condition.SUCCEEDED, output=output, secure=bool(policy.secure_output), facts=about)
@@ -88,9 +104,19 @@ def _one(call: Call) -> dict[str, Any]:
         if call.view.inner.killed:
             raise Killed(failure["message"])
         if attempt < retries:
-            time.sleep(float(call.view.resolve(policy.retry_interval) or 0))
+            _rest(call, attempt, failure)
     about = facts(activity, call.view.activity_run_id(activity), began)
     return record(Condition.FAILED, output=output, error=failure, secure=is_secure(activity), facts=about)
+
+
+def _rest(call: Call, attempt: int, failure: Mapping[str, Any]) -> None:
+    """The pause before another attempt, which begins without what the last one has noted."""
+    interval = float(call.view.resolve(call.activity.policy.retry_interval) or 0)
+    call.note(f"failure {attempt}", dict(failure))
+    call.pause(call.once(f"rest {attempt}", lambda: time.time() + interval))
+    began = call.once("began", str)
+    call.forget("")
+    call.note("began", began)
 
 
 def _in_time(call: Call) -> Any:
@@ -102,7 +128,7 @@ def _in_time(call: Call) -> Any:
 
 
 def _branch(call: Call) -> Any:
-    label = taken(call)
+    label = call.once("branch", lambda: taken(call))
     for branch in call.activity.branches:
         if branch.label == label:
             run_inside(call, branch.activities)
@@ -111,29 +137,32 @@ def _branch(call: Call) -> Any:
 
 def _for_each(call: Call) -> Any:
     """Every item runs, also after one that failed."""
-    return run_items(call, items_of(call))
+    return run_items(call, call.once("items", lambda: items_of(call)))
 
 
 def _for_each_task(call: Call) -> Any:
     """The items of a Databricks job's For each, one by one, within its timeout."""
-    return limited(call, timeout_of(call.activity), lambda: run_items(call, inputs_of(call)))
+    return limited(call, timeout_of(call.activity), lambda: run_items(call, call.once("items", lambda: inputs_of(call))))
 
 
 def run_items(call: Call, items: list[Any]) -> Any:
     """Run a loop's inside for each item, also after one that failed; :class:`ActivityFailed` when one did."""
     view = call.view
-    before, failures = view.item, []
+    before = view.item
+    failed, first = call.once("failed", lambda: (0, ""))
     try:
-        for number, item in enumerate(items):
-            view.item = item
+        for number in range(call.once("round", lambda: 0), len(items)):
+            call.note("round", number)
+            view.item = items[number]
             try:
                 _round(call, number)
             except ActivityFailed as error:
-                failures.append(str(error))
+                failed, first = failed + 1, first or str(error)
+                call.note("failed", (failed, first))
     finally:
         view.item = before
-    if failures:
-        raise ActivityFailed(f"{len(failures)} of {len(items)} items failed: {failures[0]}")
+    if failed:
+        raise ActivityFailed(f"{failed} of {len(items)} items failed: {first}")
     return {"count": len(items)}
 
 
@@ -142,18 +171,20 @@ def _until(call: Call) -> Any:
     of a round.
     """
     seconds = seconds_of(call("timeout")) or _WEEK
-    return limited(call, seconds, lambda: _rounds(call, time.monotonic() + seconds), ", and its expression was still false")
+    deadline = call.once("deadline", lambda: time.time() + seconds)
+    return limited(call, seconds, lambda: _rounds(call, deadline), ", and its expression was still false")
 
 
 def _rounds(call: Call, deadline: float) -> Any:
     expression = pick(call.activity.type_properties, "expression")
-    for rounds in count(1):
+    for rounds in count(call.once("round", lambda: 1)):
+        call.note("round", rounds)
         failure = _failure(call, rounds)
         if truth(call, "expression", call.view.resolve(expression)):
             if failure:
                 raise failure
             return {"rounds": rounds}
-        if time.monotonic() > deadline:
+        if time.time() > deadline:
             raise ActivityFailed(f"activity {call.activity.name!r}: its expression was still false after {rounds} rounds")
     raise AssertionError("count has no end")
 
@@ -171,7 +202,7 @@ def _failure(call: Call, number: int) -> ActivityFailed | None:
 def _databricks_job(call: Call) -> Any:
     job, tasks = call.activity.job, _body(call)
     assert job is not None
-    call.view.jobs[call.activity.name] = job_run(call, job)
+    call.view.jobs[call.activity.name] = call.once("job", lambda: job_run(call, job))
     run_inside(call, tasks)
     return job_output(call.view, tasks)
 
@@ -182,8 +213,20 @@ def _round(call: Call, number: int) -> None:
     call.view.rounds = (*before, number)
     try:
         run_inside(call, _body(call))
+    except Pausing:
+        raise
+    except BaseException:
+        _forget_round(call)
+        raise
+    else:
+        _forget_round(call)
     finally:
         call.view.rounds = before
+
+
+def _forget_round(call: Call) -> None:
+    here = ".".join(map(str, call.view.rounds))
+    call.view.journal.forget(f"{here}/", f"{here}.")
 
 
 def _body(call: Call) -> Sequence[Activity]:

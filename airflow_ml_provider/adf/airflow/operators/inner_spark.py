@@ -27,17 +27,25 @@ from airflow_ml_provider.operators.spark_cluster import CreateSparkClusterOperat
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_ml_provider.adf.airflow.run_view import View
     from airflow_ml_provider.core.identity import Work
     from airflow_ml_provider.core.spec import JobSpec
+
+
+_CLUSTERS = "clusters"
+"""The note of a task's journal that names the activities whose clusters were made for it."""
 
 
 class Inner:
     """The clusters of one task, and what runs on them now."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, view: View) -> None:
         self.context = context
         self.killed = False
+        self._used: list[str] = view.journal.once(_CLUSTERS, list)
         self._makers: dict[str, AdfClusterOperator] = {}
+        for name in self._used:  # those of before the task was deferred
+            self._maker_for(view.place.wanted[name])
         self._now: AdfClusterOperator | AdfSharedJobOperator | None = None
 
     def run(self, call: Call, job: spark_programs.Job, operator: type[_InnerJobOperator]) -> Any:
@@ -71,6 +79,12 @@ class Inner:
         wanted: Wanted | str | None = call.view.place.wanted.get(call.activity.name)
         if not isinstance(wanted, Wanted):
             raise ConfigurationError(wanted or f"activity {call.activity.name!r}: there is no cluster for it")
+        if call.activity.name not in self._used:
+            self._used.append(call.activity.name)
+        return self._maker_for(wanted)
+
+    def _maker_for(self, wanted: Wanted | str) -> AdfClusterOperator:
+        assert isinstance(wanted, Wanted)
         key = wanted.share or f"{wanted.conn_id or wanted.service} {_digest(wanted)}"
         if key not in self._makers:
             self._makers[key] = self._made(wanted, key)
