@@ -251,16 +251,16 @@ def test_windows_of_before_the_cut_over_count_as_done(airflow_db: None, export: 
     seen: list[str] = []
 
     def meanwhile() -> None:
-        seen.append(state_of(first_of("couples")))
-        while not seen[1:] or seen[-1] != "up to now":  # the windows of the hour that the pair's end is in
-            run = Scheduled(hours)
-            seen.append("up to now" if run._run.data_interval_end >= datetime.now(UTC) else run.state)
+        first = first_of("couples")
+        seen.append(str(first.state))
+        while Scheduled(hours)._run.data_interval_end < first.dag_run.data_interval_end:
+            pass
 
     begun_at = datetime.now(UTC)
     first = Scheduled(pairs, meanwhile)
     assert first._run.data_interval_end > begun_at - timedelta(minutes=2)
     assert first.state == "success"
-    assert seen[0] == "up_for_reschedule"
+    assert seen == ["up_for_reschedule"]
 
 
 def first_of(dag_id: str) -> Any:
@@ -269,11 +269,9 @@ def first_of(dag_id: str) -> Any:
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        return session.query(TaskInstance).filter_by(dag_id=dag_id, task_id="window").one()
-
-
-def state_of(ti: Any) -> str:
-    return str(ti.state)
+        found = session.query(TaskInstance).filter_by(dag_id=dag_id, task_id="window").one()
+        assert found.dag_run.data_interval_end  # read while there is a session
+        return found
 
 
 def nothing_before(catchup: bool = False) -> TimeRestriction:
