@@ -162,7 +162,7 @@ def test_what_zlib_still_holds_is_not_lost(bucket: Bucket) -> None:
     assert len(read(bucket.logs())[0]) == 400_000
 
 
-@pytest.mark.parametrize("data", [b"", gzip.compress(b"")])
+@pytest.mark.parametrize("data", [b"", gzip.compress(b"")], ids=["nothing", "an empty member"])
 def test_an_empty_log_has_no_lines(bucket: Bucket, data: bytes) -> None:
     bucket.put(data)
     assert read(bucket.logs())[0] == []
@@ -184,7 +184,9 @@ def test_a_truncated_log_ends_with_its_last_byte(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "readable"), [(b"\x1f\x8b\x08\x00garbage-garbage", []), (gzip.compress(b"a\n") + b"garbage", ["a"])]
+    ("data", "readable"),
+    [(b"\x1f\x8b\x08\x00garbage-garbage", []), (gzip.compress(b"a\n") + b"garbage", ["a"])],
+    ids=["in the first member", "after it"],
 )
 def test_a_corrupt_log_is_a_service_error_until_it_is_replaced(bucket: Bucket, data: bytes, readable: list[str]) -> None:
     bucket.put(data)
