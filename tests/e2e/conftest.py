@@ -22,6 +22,8 @@ PATIENCE = 600.0
 """Seconds that a task may take: a dozen JVMs that start side by side on a busy machine take minutes."""
 QUICK = {
     "core.parallelism": "16",
+    # Parsing all files anew keeps a core busy for seconds. Files that change are parsed at once in any case.
+    "dag_processor.min_file_process_interval": "3600",
     "scheduler.task_instance_heartbeat_timeout": "20",
     "scheduler.task_instance_heartbeat_timeout_detection_interval": "2",
     "workers.min_heartbeat_interval": "1",
