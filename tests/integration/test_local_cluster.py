@@ -293,7 +293,7 @@ def test_a_killed_driver_fails_the_cluster_and_its_jobs(root: Path) -> None:
     cluster = Cluster(root, driver=Node(cores=2, memory="480m")).ready()
     job = cluster.start(
         "from pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\n"
-        "spark.range(0, 40_000_000, numPartitions=1).selectExpr('collect_list(id) AS c').selectExpr('size(c)').collect()"
+        "spark.range(1).selectExpr('array_repeat(id, 200000000) AS much').selectExpr('size(much)').collect()"
     )
     status = eventually(lambda: cluster.status if cluster.status.state is ClusterState.FAILED else None, within=60)
     assert "out of memory in the driver, whose heap is 480m: raise driver.memory" in status.message

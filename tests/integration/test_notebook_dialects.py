@@ -102,11 +102,11 @@ def refused(cluster: MountedCluster, folder: Path, asked: list[str]) -> dict[str
     return found
 
 
-def mixtures(examples: int, chance: str) -> list[str]:
+def mixtures() -> list[str]:
     found: list[str] = []
 
-    @seed(chance)
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @seed(SEED)
+    @settings(max_examples=1500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(texts())
     def collect(mixture: tuple[str, list[str]]) -> None:
         found.append(mixture[0])
@@ -115,27 +115,19 @@ def mixtures(examples: int, chance: str) -> list[str]:
     return found
 
 
-def judged(cluster: MountedCluster, folder: Path, found: list[str]) -> None:
+@pytest.mark.soak  # tests/unit/runners/test_sql_statements.py has the same texts without Spark
+def test_sparks_own_parser_agrees_where_statements_end(cluster: MountedCluster, tmp_path: Path) -> None:
     """Spark takes each statement for one, and neither two of them together nor a script that is cut."""
     right, wrong = {*SCRIPTS}, set()
     for script in SCRIPTS:
         wrong |= {script[:at] for at, letter in enumerate(script) if letter == ";"}
-    for text in (*found, *(text for text, _ in TEXTS)):
+    for text in (*mixtures(), *(text for text, _ in TEXTS)):
         statements = [statement.text for statement in split(text)]
         right |= {*statements}
         wrong |= {f"{one};\n{other}" for one, other in pairwise(statements)}
-    answer = refused(cluster, folder, [*right, *wrong])
+    answer = refused(cluster, tmp_path, [*right, *wrong])
     assert {text: answer[text] for text in right if text in answer} == {}
     assert wrong - {*answer} == set()
-
-
-def test_sparks_own_parser_agrees_where_statements_end(cluster: MountedCluster, tmp_path: Path) -> None:
-    judged(cluster, tmp_path, mixtures(40, "always the same"))
-
-
-@pytest.mark.soak
-def test_sparks_own_parser_agrees_about_many_texts(cluster: MountedCluster, tmp_path: Path) -> None:
-    judged(cluster, tmp_path, mixtures(1500, SEED))
 
 
 SCRIPT = """\
@@ -201,7 +193,8 @@ def test_names_of_objects_are_taken_as_they_are(spark_root: Path, seaweedfs: S3S
             assert result(cluster, start(cluster, Notebook(source=text, api=api)))["exit"] == str(len(NAMES))
 
 
-def test_what_users_of_jupyter_type_beside_spark(cluster: MountedCluster) -> None:
+@pytest.mark.parametrize("api", ["connect", pytest.param("classic", marks=pytest.mark.soak)])
+def test_what_users_of_jupyter_type_beside_spark(cluster: MountedCluster, api: Any) -> None:
     cells = [
         "from IPython.display import display, HTML\nfrom pyspark.sql.functions import udf\nscale = 2",
         "%%capture out\n@udf('long')\ndef scaled(n):\n    return n * scale\nprint('hidden')\nspark.range(4)",
@@ -211,6 +204,5 @@ def test_what_users_of_jupyter_type_beside_spark(cluster: MountedCluster) -> Non
         "total = spark.range(4).select(scaled('id').alias('n')).agg({'n': 'sum'}).first()[0]",
         "dbutils.notebook.exit([total, out.stdout, len(out.outputs), files])",
     ]
-    jobs = [start(cluster, Notebook(source=jupyter(*cells), api=api)) for api in ("connect", "classic")]
-    left = [json.loads(result(cluster, job)["exit"]) for job in jobs]
-    assert left == [[12, "hidden\n", 1, ["folder-of-mine", "folder of mine.txt"]]] * 2
+    left = json.loads(result(cluster, start(cluster, Notebook(source=jupyter(*cells), api=api)))["exit"])
+    assert left == [12, "hidden\n", 1, ["folder-of-mine", "folder of mine.txt"]]

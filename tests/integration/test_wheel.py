@@ -10,7 +10,6 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-AIRFLOWS = ("3.1", "3.3")
+AIRFLOWS = ("3.1", pytest.param("3.3", marks=pytest.mark.soak))
+"""``make test`` leaves the newest to ``make soak``: every other test of it runs on that one."""
 BUNDLE = "airflow_ml_provider.bundles.ready_made.ReadyMadeDagBundle"
 SHORT = ("test_jobs.py", "test_provider_info.py")
 TESTED = {
@@ -124,27 +124,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Installed]:
-    """The environments, made side by side: Airflow and the wheel, without any extra."""
-    root = tmp_path_factory.mktemp("installed")
-    with ThreadPoolExecutor(len(AIRFLOWS)) as pool:
-        return dict(zip(AIRFLOWS, pool.map(lambda airflow: _install(wheel, root / airflow, airflow), AIRFLOWS), strict=True))
-
-
-def _install(wheel: Path, folder: Path, airflow: str) -> Installed:
+@pytest.fixture(scope="module", params=AIRFLOWS)
+def there(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """A new environment with Airflow and the wheel, without any extra."""
+    folder = tmp_path_factory.mktemp("installed")
     _printed([_uv(), "venv", "--quiet", "--python", sys.executable, str(folder / "venv")])
-    home = folder / "home"
-    home.mkdir()
-    made = Installed(airflow, folder / "venv" / "bin" / "python", home)
+    (folder / "home").mkdir()
+    made = Installed(request.param, folder / "venv" / "bin" / "python", folder / "home")
     made.install(str(wheel), "apache-airflow", "pytest")
     return made
-
-
-@pytest.fixture(params=AIRFLOWS)
-def there(request: pytest.FixtureRequest, installed: dict[str, Installed]) -> Installed:
-    """One of the environments."""
-    return installed[request.param]
 
 
 def test_the_wheel_holds_the_package_and_the_dags_and_nothing_else(wheel: Path) -> None:
@@ -172,7 +160,6 @@ def test_every_extra_can_be_installed(there: Installed, wheel: Path) -> None:
     there.would_install(f"{wheel}[all,jdk]")
 
 
-@pytest.mark.parametrize("there", ["3.1", pytest.param("3.3", marks=pytest.mark.soak)], indirect=True)
 def test_the_memory_backends_tests_pass(there: Installed, tmp_path: Path) -> None:
     there.test(*TESTED[there.version], folder=tmp_path)
 
