@@ -40,7 +40,7 @@ check: $(READY) ## format, lint, types and import rules
 	lint-imports --no-logo
 
 test: check ## check, then every test
-	pytest -m "not soak" --numprocesses 2 --no-loadscope-reorder --durations 25
+	pytest -m "not soak" --numprocesses 3 --no-loadscope-reorder --durations 25
 
 bench: $(READY) ## the benchmarks
 	@for name in parse_cost cluster_start small_job dag_steps mounts api_calls log_pages warm_job adf_parse notebook_prints; do echo "== $$name"; python benchmarks/$$name.py || exit 1; done
