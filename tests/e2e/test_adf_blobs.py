@@ -36,9 +36,11 @@ def test_blobs_that_come_and_go_start_runs(stack: Stack, seaweedfs: S3Server) ->
 
 
 def pause(stack: Stack, *, paused: bool) -> None:
+    """Pause or unpause both DAGs. Their file is parsed again after that, which is when Airflow starts and ends watchers."""
     for dag_id in ("landed", "withdrawn"):
         stack.api.wait_for_dag(dag_id)
-        stack.api.call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+        dag = stack.api.call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+    stack.api.call("PUT", f"/parseDagFile/{dag['file_token']}")
 
 
 def returned(stack: Stack, dag_id: str) -> list[Any]:

@@ -49,7 +49,7 @@ def finish(stack: Stack, root: Path, store: Store) -> Run:
     """A whole run of the DAG."""
     store.mount(stack)
     run = Run(stack, root, DAG, stack.api.trigger(DAG, {"days": 4, "threshold": 0.5}), root)
-    state = stack.api.wait_for_run(DAG, run.run_id, timeout=400)
+    state = stack.api.wait_for_run(DAG, run.run_id, timeout=1500)
     assert state == "success", stack.api.states(DAG, run.run_id)
     return run
 
