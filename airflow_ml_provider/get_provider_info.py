@@ -102,6 +102,27 @@ _MOUNT: dict[str, Any] = {
     },
 }
 
+
+def _size(default: int, description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": str(2 * default),
+        "default": str(default),
+    }
+
+
+_SIZES = {
+    "adf_max_answer_mib": _size(
+        64, "MiB of one HTTP answer, and of one page of a REST service, that Data Factory's activities take."
+    ),
+    "adf_max_workbook_mib": _size(256, "MiB of an Excel workbook, packed and unpacked, that Data Factory's activities read."),
+    "adf_max_file_mib": _size(
+        102400, "MiB of one file that a Copy fetches over HTTP, and of all files that it unpacks from ZIP archives."
+    ),
+    "adf_max_zip_entries": _size(100000, "Files that one Copy unpacks from ZIP archives."),
+}
 _CONFIG: dict[str, Any] = {
     "airflow_ml_provider": {
         "description": "Settings of the provider airflow-ml-provider.",
@@ -115,7 +136,8 @@ _CONFIG: dict[str, Any] = {
                 "type": "boolean",
                 "example": "True",
                 "default": "False",
-            }
+            },
+            **_SIZES,
         },
     }
 }

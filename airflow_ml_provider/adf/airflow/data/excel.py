@@ -9,9 +9,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 from airflow_ml_provider.adf.airflow.data.dataset_places import Store
+from airflow_ml_provider.adf.airflow.data.size_limits import Counted, read_all
 from airflow_ml_provider.adf.fields import pick
 from airflow_ml_provider.adf.support.file_formats import codec_of
 from airflow_ml_provider.core.errors import ConfigurationError, SpecError
@@ -63,6 +64,14 @@ def rows_of_sheet(place: Store, file: str, settings: Mapping[str, Any]) -> Itera
             yield dict(zip(known, (None if text in ("", null) else text for text in line), strict=False))
 
 
+def _refuse_bomb(place: Store, content: io.BytesIO) -> None:
+    """Fail for a workbook that would fill the memory: it is a ZIP archive, whose parts are never longer than it says."""
+    counted = Counted(f"dataset {place.name!r}: the unpacked workbook", "adf_max_workbook_mib")
+    with ZipFile(content) as parts:
+        for part in parts.infolist():
+            counted.add(part.file_size)
+
+
 def _opened(place: Store, file: str) -> Any:
     try:
         from openpyxl import load_workbook
@@ -74,8 +83,9 @@ def _opened(place: Store, file: str) -> Any:
     if codec not in _CODECS:
         raise SpecError(f"dataset {place.name!r}: compression: got {codec!r}: takes gzip or bzip2")
     with MountFileSystem().open(file, "rb", compression=_CODECS[codec]) as stream:
-        content = io.BytesIO(stream.read())
+        content = io.BytesIO(read_all(stream, Counted(f"dataset {place.name!r}: the workbook", "adf_max_workbook_mib")))
     try:
+        _refuse_bomb(place, content)
         return load_workbook(content, read_only=True, data_only=True)
     except (InvalidFileException, BadZipFile, OSError, KeyError, ValueError, SyntaxError) as error:
         raise SpecError(f"dataset {place.name!r}: {file}: it is no workbook of the form .xlsx: save it as one") from error

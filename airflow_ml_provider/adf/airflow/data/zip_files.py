@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from airflow_ml_provider.adf.airflow.activities.control import Call
 from airflow_ml_provider.adf.airflow.data.dataset_places import Store
 from airflow_ml_provider.adf.airflow.data.file_selection import SCHEME, Selection
+from airflow_ml_provider.adf.airflow.data.size_limits import Counted, blocks, whole_file
 from airflow_ml_provider.adf.fields import pick
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.filesystems.mount import MountFileSystem
@@ -35,22 +35,23 @@ def unpack(call: Call, chosen: Selection, sink: Store) -> dict[str, Any]:
     settings = pick(pick(call("source", {}), "formatSettings") or {}, "compressionProperties") or {}
     keeps = pick(settings, "preserveZipFileNameAsFolder")
     filesystem, target = MountFileSystem(), sink.path.removeprefix(SCHEME)
-    written = size = 0
+    written, size = Counted("the archives", "adf_max_zip_entries"), Counted("the unpacked files", "adf_max_file_mib")
     for archive in chosen.files:
         folder = f"{target}/{archive.rpartition('/')[2].removesuffix('.zip')}" if keeps is None or keeps else target
         with filesystem.open(archive, "rb") as raw, zipfile.ZipFile(raw) as opened:
             for member in opened.infolist():
                 if not member.is_dir():
-                    _write(filesystem, opened, member, f"{folder}/{_inside(member)}")
-                    written, size = written + 1, size + member.file_size
+                    written.add(1)
+                    _write(filesystem, opened, member, f"{folder}/{_inside(member)}", size)
     read = sum(filesystem.size(archive) for archive in chosen.files)
-    return {"filesRead": len(chosen.files), "filesWritten": written, "dataRead": read, "dataWritten": size}
+    return {"filesRead": len(chosen.files), "filesWritten": written.count, "dataRead": read, "dataWritten": size.count}
 
 
-def _write(filesystem: MountFileSystem, opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> None:
+def _write(filesystem: MountFileSystem, opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, size: Counted) -> None:
     filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-    with opened.open(member) as read, filesystem.open(path, "wb") as write:
-        shutil.copyfileobj(read, write, _BLOCK)
+    with opened.open(member) as read, whole_file(filesystem, path) as write:
+        for block in blocks(iter(lambda: read.read(_BLOCK), b""), size):
+            write.write(block)
 
 
 def _inside(member: zipfile.ZipInfo) -> str:
