@@ -303,6 +303,7 @@ class Factory:
     """All that a folder or a file holds. Names may occur twice, where the folder holds several factories.
 
     :param global_parameters: by name, as values.
+    :param factories: the factories or workspaces themselves; of a template, by its parameter ``factoryName`` or ``workspaceName``.
     :param other: resources of other kinds (notebooks, Spark pools, credentials …).
     """
 
@@ -313,6 +314,7 @@ class Factory:
     data_flows: tuple[Resource, ...] = ()
     integration_runtimes: tuple[Resource, ...] = ()
     other: tuple[Resource, ...] = ()
+    factories: tuple[Resource, ...] = ()
     global_parameters: Mapping[str, Json] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
@@ -335,6 +337,11 @@ class Factory:
     def named(self, kind: str, name: str, near: PurePath | None = None) -> Resource | None:
         """A resource of any kind but a pipeline, such as ``named("sparkJobDefinition", …)``."""
         return _nearest(self._resources.get((kind, name.casefold()), ()), near)
+
+    def name_near(self, source: PurePath) -> str:
+        """The name of the factory that a file belongs to; empty where the export does not say it."""
+        found = _nearest(self.factories, source)
+        return found.name if found else ""
 
     @cached_property
     def _places(self) -> dict[str, list[_Place]]:

@@ -61,6 +61,7 @@ def adf_dags(
     stand_ins: StandIns | None = None,
     watch_interval: float = 30.0,
     start_from: StartFrom = None,
+    factory_name: str = "",
     **dag_fields: Any,
 ) -> dict[str, DAG]:
     """A DAG for each pipeline of an export, by its id. Airflow finds them without a variable of the DAG file, as it finds each DAG of a
@@ -76,6 +77,8 @@ def adf_dags(
     :param watch_interval: seconds between looks for blobs that start a pipeline.
     :param start_from: from when on the triggers start their pipelines here: a date and time, or such by the names of triggers. Windows that
         begin earlier are never handled here. Without it, a trigger begins with its first time, or its first window to end, after the DAG was unpaused.
+    :param factory_name: what ``pipeline().DataFactory`` is; by default the name that the export has, of the file of its factory or a
+        template's ``factoryName``, else the name of the folder.
     :param dag_fields: of every DAG, before those that come from the export.
     """
     here = Path(inspect.stack()[1].frame.f_globals.get("__file__", ".")).parent
@@ -83,7 +86,7 @@ def adf_dags(
     factory = load_cached(folder)
     files = Path(here, programs_path).resolve() if programs_path else folder
     ids = dag_ids(factory.pipeline_names, prefix)
-    places = {"files": files, "clusters": clusters or {}, "mounts": mounts}
+    places: dict[str, Any] = {"factory_name": factory_name, "files": files, "clusters": clusters or {}, "mounts": mounts}
     given = {
         "ids": ids,
         "prefix": prefix,
@@ -137,6 +140,7 @@ def pipeline_dag(
     prefix: str = "",
     watch_interval: float = 30.0,
     since: datetime | Mapping[str, datetime] | None = None,
+    factory_name: str = "",
     **dag_fields: Any,
 ) -> DAG:
     """The DAG of one pipeline.
@@ -149,6 +153,7 @@ def pipeline_dag(
     :param prefix: of the names of the assets that its triggers' events update.
     :param watch_interval: seconds between looks for blobs that start it.
     :param since: from when on its triggers count: all, or by their lower-case names.
+    :param factory_name: as in :func:`adf_dags`.
     """
     found, refusals = starts(factory, pipeline)
     found = begun(found, since)
@@ -169,7 +174,8 @@ def pipeline_dag(
     }
     with DAG(dag_id=ids[pipeline.key], **fields) as dag:
         again = _again_id(dag.dag_id, ids) if any(isinstance(one.timing, Windows) and one.timing.retries for one in by) else ""
-        place = Place(factory, pipeline, files, ids, clusters or {}, mounts, by, since, again)
+        name = factory_name or factory.name_near(pipeline.source) or files.name
+        place = Place(factory, pipeline, files, ids, clusters or {}, mounts, by, since, again, name)
         _Tasks(place).all(begin_task(assets, upstream(by, place)))
     return dag
 

@@ -52,7 +52,7 @@ class Place:
     starts: tuple[Start, ...] = ()
     since: datetime | Mapping[str, datetime] | None = None
     again: str = ""
-    data_factory: str = "airflow"
+    data_factory: str = ""
     begin: Spot | None = None
     ends: dict[str, Spot] = field(default_factory=dict)
     enters: dict[str, Spot] = field(default_factory=dict)

@@ -35,6 +35,8 @@ _FOLDERS = {
     "trigger": "trigger",
 }
 """Folders of Git mode, and the last word of an ARM type; a plural's s is taken off first."""
+_NAMES = ("factoryName", "workspaceName")
+"""Parameters of ARM templates, as the portal exports them."""
 _FLOWS = ("MappingDataFlow", "WranglingDataFlow", "Flowlet")
 _RUNTIMES = ("Managed", "SelfHosted")
 _FIELDS = {
@@ -114,6 +116,8 @@ class Gathered:
         template = arm_template.Template(document, parameters)
         before = len(self.problems)
         found = list(template.resources())
+        if name := next((name for key in _NAMES if isinstance(name := pick(template.parameters, key), str) and name), ""):
+            self._add_factory(name, source)
         for one in found:
             self._resource(one, source)
         self.problems.extend(Problem(source, reason) for reason in template.problems)
@@ -144,10 +148,14 @@ class Gathered:
         elif kind == "factory":
             given = pick(properties, "globalParameters")
             bags = given if isinstance(given, Mapping) else {}
+            self._add_factory(name, source)
             self.global_parameters.update({key: pick(bag, "value") for key, bag in bags.items() if isinstance(bag, Mapping)})
         else:
             resource = Resource(kind, name, str(pick(properties, "type") or ""), properties, source)
             self.resources.setdefault(_FIELDS.get(kind, "other"), []).append(resource)
+
+    def _add_factory(self, name: str, source: PurePath) -> None:
+        self.resources.setdefault("factories", []).append(Resource("factory", name, "", {}, source))
 
     def _is_known(self, kind: str, name: str, properties: Mapping[str, Json]) -> bool:
         same = self.seen.setdefault((kind, name.casefold()), [])

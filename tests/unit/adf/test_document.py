@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
@@ -433,3 +433,28 @@ def test_loops_in_loops_end(tmp_path: Path) -> None:
     }
     (tmp_path / "arm.json").write_text(json.dumps({"$schema": "deploymentTemplate.json#", "resources": [one]}))
     assert any("20000 copies together" in problem.reason for problem in load(tmp_path / "arm.json").problems)
+
+
+def test_the_factory_has_the_name_that_the_export_says(tmp_path: Path) -> None:
+    """In Git mode the factory is a file of its own; a template has the parameter ``factoryName``. Of two factories, it is the nearest one's."""
+    one = {"name": "load", "properties": {"activities": []}}
+    template = {
+        "$schema": "http://schema.management.azure.com/schemas/2015-01-01/deploymentTemplate.json#",
+        "parameters": {"factoryName": {"type": "string", "defaultValue": "adf-test"}},
+        "resources": [
+            {"name": "[concat(parameters('factoryName'), '/other')]", "type": "Microsoft.DataFactory/factories/pipelines", "properties": {"activities": []}}
+        ],
+    }  # fmt: skip
+    for path, document in {
+        "git/pipeline/load.json": one,
+        "git/factory/adf-prod.json": {"name": "adf-prod", "properties": {"globalParameters": {}}},
+        "arm/ARMTemplateForFactory.json": template,
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(json.dumps(document))
+    factory = load(tmp_path)
+    assert {pipeline.name: factory.name_near(pipeline.source) for pipeline in factory.pipelines} == {
+        "load": "adf-prod",
+        "other": "adf-test",
+    }
+    assert load(tmp_path / "git" / "pipeline").name_near(PurePath("load.json")) == ""
