@@ -25,7 +25,7 @@ def test_blobs_that_come_and_go_start_runs(stack: Stack, seaweedfs: S3Server) ->
 
     put("old.csv", "old")
     pause(stack, paused=False)
-    eventually(lambda: stack.log("triggerer").count(WATCHING) == 2, within=120)
+    eventually(lambda: stack.log("triggerer").count(WATCHING) == 2, within=600)
     for name, text in (("new.csv", "new"), ("new.txt", "no"), ("empty.csv", "")):
         put(name, text)
     assert returned(stack, "landed") == [{"folder": FOLDER, "file": "new.csv"}]
@@ -45,8 +45,8 @@ def pause(stack: Stack, *, paused: bool) -> None:
 
 def returned(stack: Stack, dag_id: str) -> list[Any]:
     """What the pipelines of the DAG's runs return, once there are some; all have succeeded."""
-    found = eventually(lambda: runs(stack, dag_id), within=120)
-    assert [stack.api.wait_for_run(dag_id, run_id, timeout=120) for run_id in found] == ["success"] * len(found)
+    found = eventually(lambda: runs(stack, dag_id), within=600)
+    assert [stack.api.wait_for_run(dag_id, run_id, timeout=600) for run_id in found] == ["success"] * len(found)
     return [stack.api.xcoms(dag_id, run_id, "pipeline_end").get("return_value") for run_id in found]
 
 

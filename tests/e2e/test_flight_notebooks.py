@@ -48,10 +48,10 @@ def test_both_notebooks_run_whole_and_a_failing_one_tells_its_cell_and_no_secret
     run = start(stack, spark_root, tmp_path / "flights")
     eventually(lambda: run.state("create_cluster") == "success", within=60)
     failing = stack.api.trigger(FAILING, {"cluster": run.cluster()})
-    assert stack.api.wait_for_run(FAILING, failing, timeout=120) == "failed"
+    assert stack.api.wait_for_run(FAILING, failing, timeout=600) == "failed"
     _fails_in_words(stack, client, failing, tmp_path)
 
-    assert stack.api.wait_for_run(DAG, run.run_id, timeout=400) == "success", stack.api.states(DAG, run.run_id)
+    assert stack.api.wait_for_run(DAG, run.run_id, timeout=1500) == "success", stack.api.states(DAG, run.run_id)
     explored, trained = ({**stack.api.xcoms(DAG, run.run_id, f"spark.{task}")} for task in ("explore", "train"))
     result = json.loads(trained["return_value"])
     assert (result["kind"], result["run_id"]) == ("logistic", trained["mlflow_run_id"])
@@ -86,7 +86,7 @@ def test_a_run_trains_with_the_notebook_of_an_earlier_one(
     runs, revision = [], ""
     for _ in range(2):
         run = start(stack, spark_root, tmp_path / "flights", revision=revision)
-        assert stack.api.wait_for_run(DAG, run.run_id, timeout=400) == "success", stack.api.states(DAG, run.run_id)
+        assert stack.api.wait_for_run(DAG, run.run_id, timeout=1500) == "success", stack.api.states(DAG, run.run_id)
         revision = stack.api.xcoms(DAG, run.run_id, "spark.train")["mlflow_run_id"]
         runs.append(client.get_run(revision))
     before, again = (found.data for found in runs)

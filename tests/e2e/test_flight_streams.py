@@ -22,7 +22,7 @@ def test_the_whole_dag(stack: Stack, spark_root: Path, tmp_path: Path) -> None:
     with kafka() as brokers, redis() as store:
         conf = {"days": 1, "brokers": brokers, "store": store, "output": str(tmp_path)}
         run = Run(stack, spark_root, DAG, stack.api.trigger(DAG, conf), tmp_path)
-        assert stack.api.wait_for_run(DAG, run.run_id, timeout=600) == "success", stack.api.states(DAG, run.run_id)
+        assert stack.api.wait_for_run(DAG, run.run_id, timeout=1500) == "success", stack.api.states(DAG, run.run_id)
         (folder,) = tmp_path.iterdir()
         assert ds.dataset(folder / "flights", partitioning="hive", exclude_invalid_files=True).count_rows() == FLIGHTS
         assert run.result("replay") == run.result("stream") == {"rows": FLIGHTS}
