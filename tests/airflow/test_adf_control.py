@@ -240,5 +240,5 @@ def test_the_history_of_a_variable_does_not_grow_with_each_round(pipeline: Calla
     )
     done = pipeline("history", rounds, variables={"v": {"type": "String"}, "all": {"type": "Array"}})
     check(done)
-    events = done.xcom("loop", "adf_events")
+    events = done.xcom("loop", "adf_events")["events"]
     assert [(one["name"], one["value"]) for one in events] == [("v", "29"), ("all", ["29"])]

@@ -53,7 +53,7 @@ def test_a_sequential_loop_runs_its_jobs_in_turn_on_one_cluster(
     (cluster,) = service.clusters.values()
     assert args(service) == ["a", "b", "c"]
     assert (cluster.plan["workers"], cluster.plan["name"], cluster.state.ended) == (2, "turns", True)
-    assert [event["append"] for event in done.xcom("in_turn", "adf_events")] == [{"runOutput": None}] * 3
+    assert [event["append"] for event in done.xcom("in_turn", "adf_events")["events"]] == [{"runOutput": None}] * 3
 
 
 def test_rounds_of_an_until_and_loops_in_a_loop(pipeline: Callable[..., Run], service: Any, program: dict[str, Any]) -> None:
@@ -134,7 +134,7 @@ def test_a_databricks_job_in_a_loop(pipeline: Callable[..., Run], service: Any, 
     days = [(made.plan["name"], made.plan["program"]["args"][1]) for made in cluster.jobs.values()]
     assert days == [("a", "x"), ("b", "x"), ("a", "y"), ("b", "y")]
     assert cluster.state.ended
-    outputs = [event["append"] for event in done.xcom("in_turn", "adf_events")]
+    outputs = [event["append"] for event in done.xcom("in_turn", "adf_events")["events"]]
     assert outputs == [{"a": {"runOutput": None}, "b": {"runOutput": None}, "rescue": {}}] * 2
 
 
@@ -159,7 +159,7 @@ def test_an_activity_in_a_loop_without_its_file_or_with_a_setting_without_meanin
     odd = {**program, "linkedServiceName": scripts}
     done = pipeline("odd", each("in turn", "@createArray('a')", odd, told, sequential=True), variables=VARIABLES)
     check(done)
-    assert "newClusterInitScripts" in done.xcom("in_turn", "adf_events")[0]["append"]
+    assert "newClusterInitScripts" in done.xcom("in_turn", "adf_events")["events"][0]["append"]
     assert not service.clusters
 
 
@@ -177,7 +177,7 @@ def test_rounds_on_real_spark(
     told = append("told", "n", expression("@activity('count rows').output.runOutput"), after("count rows"))
     done = pipeline("real_rounds", until("grow", "@contains(variables('n'), '3')", grow, told), variables=VARIABLES)
     check(done)
-    assert [event["append"] for event in done.xcom("grow", "adf_events")] == ["2", "3"]
+    assert [event["append"] for event in done.xcom("grow", "adf_events")["events"]] == ["2", "3"]
     live = [one for one in LocalBackend(spark_root).owned() if one.name == "real_rounds" and one.state is ClusterState.RUNNING]
     assert not live
 
@@ -193,7 +193,7 @@ def test_activities_in_a_loop_have_the_timeout_of_their_policy(
     )
     check(done)
     assert [made.state for made in jobs(service)] == [JobState.CANCELLED] * 2
-    (error,) = (event["append"] for event in done.xcom("in_turn", "adf_events"))
+    (error,) = (event["append"] for event in done.xcom("in_turn", "adf_events")["events"])
     assert (error["message"], error["errorCode"]) == ("activity 'count rows': the timeout of 1 s has passed", "2110")
 
 

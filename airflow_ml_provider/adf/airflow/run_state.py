@@ -16,7 +16,6 @@ from airflow_ml_provider.adf.airflow.secure_values import SEALED, seal, unseal
 from airflow_ml_provider.adf.model import Condition
 
 RECORD = "adf_record"
-EVENTS = "adf_events"
 _OF_STATE = {
     "success": Condition.SUCCEEDED,
     "failed": Condition.FAILED,

@@ -12,9 +12,10 @@ from airflow_ml_provider.adf.airflow.journal import JOURNAL, Journal
 from airflow_ml_provider.adf.airflow.known_secrets import KnownSecrets, is_sealed, is_secret
 from airflow_ml_provider.adf.airflow.run_ids import guid, pipeline_run_id
 from airflow_ml_provider.adf.airflow.run_origin import CALLED_BY, started_by
-from airflow_ml_provider.adf.airflow.run_state import EVENTS, RECORD, condition_of, fold, opened, record, stamp
+from airflow_ml_provider.adf.airflow.run_state import RECORD, condition_of, fold, opened, record, stamp
 from airflow_ml_provider.adf.airflow.secure_values import SEALED, seal, unseal
 from airflow_ml_provider.adf.airflow.task_index import Place, Spot
+from airflow_ml_provider.adf.airflow.variable_history import History
 from airflow_ml_provider.adf.expressions.properties import resolve
 from airflow_ml_provider.adf.model import Activity, Condition
 from airflow_ml_provider.adf.triggers.reader import Start
@@ -39,7 +40,7 @@ class View:
         self.ti = context["ti"]
         self.item: Any = _NOTHING
         self.local: dict[str, dict[str, Any]] = {}
-        self.events: list[dict[str, Any]] = []
+        self.history = History(self.ti, self._map_index)
         self.journal = Journal()
         self.limits: list[float] = []
         self.serial = 0
@@ -66,7 +67,7 @@ class View:
         found = self.ti.xcom_pull(task_ids=self.ti.task_id, key=JOURNAL, map_indexes=self._map_index)
         self.journal, known = Journal.opened(found)
         self.local, self.jobs, self.values, self.serial = (known[name] for name in ("local", "jobs", "values", "serial"))
-        self.events = self.ti.xcom_pull(task_ids=self.ti.task_id, key=EVENTS, map_indexes=self._map_index) or []
+        self.history.restore()
 
     @property
     def me(self) -> str:
@@ -157,18 +158,12 @@ class View:
         """Set a variable or append to it; ``change`` has ``value`` or ``append``."""
         told = {SEALED: seal(change)} if secure or self.secrets.are_in(change) else change
         at = stamp(self._all_events())
-        if (
-            "value" in change
-        ):  # whatever this task did to the variable before is over, so the history does not grow with each round
-            self.events = [event for event in self.events if event["name"] != name]
-        self.events.append({"at": at, "by": self.me, "name": name, **told})
-        self.ti.xcom_push(key=EVENTS, value=self.events)
+        if "value" in change:  # whatever this task did to the variable before is over
+            self.history.forget(name)
+        self.history.add({"at": at, "by": self.me, "name": name, **told})
 
     def _all_events(self) -> list[dict[str, Any]]:
-        ids = [spot.task_id for spot in self.place.writers]
-        pulled = self.ti.xcom_pull(task_ids=ids, key=EVENTS) if ids else ()
-        others = [event for events in pulled for event in events or () if event["by"] != self.me]
-        return [*others, *self.events]
+        return [*self.history.of_others([spot.task_id for spot in self.place.writers]), *self.history.own]
 
     def resolve(self, value: Any) -> Any:
         """The value of a property: its expressions evaluated, wherever they stand in it."""
