@@ -7,7 +7,7 @@ import json
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.programs import Notebook, PythonCode, Shipped
@@ -111,31 +111,45 @@ def shipped(notebook: Notebook) -> Shipped:
     path = Path(notebook.path)
     files: dict[str, dict[str, str]] = {}
     for field, found in (("path", path), *(("others", path.parent / other) for other in notebook.others)):
-        _add(files, path.parent, _key(posixpath.relpath(found.as_posix(), path.parent.as_posix())), found, f"Notebook.{field}")
+        folders = Folders(path.parent, Path(notebook.root) if notebook.root else None)
+        _add(files, folders, _key(posixpath.relpath(found.as_posix(), path.parent.as_posix())), found, f"Notebook.{field}")
     return Shipped(notebook=_key(path.name), files=files)
 
 
-def _add(files: dict[str, dict[str, str]], folder: Path, key: str, path: Path, field: str) -> None:
+class Folders(NamedTuple):
+    """Where notebooks lie: those by relative paths, and those by paths with a slash before them."""
+
+    own: Path
+    root: Path | None
+
+    def place(self, path: str) -> Path:
+        if not path.startswith("/"):
+            return self.own / path
+        inside = path.removeprefix("/Workspace/").strip("/")
+        return self.root / inside if self.root else Path(path)
+
+
+def _add(files: dict[str, dict[str, str]], folders: Folders, key: str, path: Path, field: str) -> None:
     if key in files:
         return
     if not path.is_file():
         raise SpecError(f"{field}: got {str(path)!r}: there is no such file")
     files[key] = _file(field, path.name, read_text(path, field))
-    for reference, found in _references(_read(path.name, files[key]["text"], field), folder, key, str(path)):
-        _add(files, folder, reference, found, field)
+    for reference, found in _references(_read(path.name, files[key]["text"], field), folders, key, str(path)):
+        _add(files, folders, reference, found, field)
 
 
-def _references(notebook: NotebookText, folder: Path, key: str, where: str) -> Iterator[tuple[str, Path]]:
+def _references(notebook: NotebookText, folders: Folders, key: str, where: str) -> Iterator[tuple[str, Path]]:
     """The notebooks that it runs by a name that stands in its text. One that ``%run`` asks for has to be there."""
     needed = includes(notebook)
     for reference in [*needed, *calls(notebook)]:
         found = posixpath.normpath(posixpath.join(posixpath.dirname(key), reference))
-        path = next((path for path in _candidates(folder / found) if path.is_file()), None)
+        path = next((path for path in _candidates(folders.place(found)) if path.is_file()), None)
         if path is not None:
             yield _key(found), path
         elif reference in needed:
-            problem = f"it runs {reference!r}, and there is no notebook {str(folder / found)!r}"
-            raise SpecError(f"Notebook.path: got {where!r}: {problem}: paths start at the notebook's own folder")
+            problem = f"it runs {reference!r}, and there is no notebook {str(folders.place(found))!r}"
+            raise SpecError(f"Notebook.path: got {where!r}: {problem}: paths start at the notebook's own folder, or at its root")
 
 
 def _candidates(path: Path) -> list[Path]:

@@ -161,6 +161,8 @@ class Notebook(Spec):
     :param secrets: what ``dbutils.secrets.get(scope, key)`` gives, by ``scope/key``: ``variable:<name>``, or
         ``connection:<id>/<field>`` with the field ``login``, ``password``, ``host``, ``port``, ``schema``, ``uri`` or
         ``extra.<name>``. Resolved when the task runs.
+    :param root: the folder, absolute, at which the paths begin that ``%run`` and ``dbutils.notebook.run`` name with a slash before them, as
+        in a workspace; None knows none of them.
     :param others: paths from the notebook's folder of notebooks that it runs by names made at run time.
     :param kernel: a Jupyter kernel's name; None takes what the notebook asks for. In a kernel there is no ``dbutils``.
     :param api: as in :class:`PythonFile`.
@@ -173,6 +175,7 @@ class Notebook(Spec):
     revision: str = ""
     parameters: Annotated[dict[str, Any], AfterValidator(_can_be_set)] = {}
     secrets: dict[Annotated[str, Field(pattern=_SECRET_NAME)], Annotated[str, Field(pattern=_SECRET)]] = {}
+    root: str | None = None
     others: tuple[str, ...] = ()
     kernel: str | None = None
     api: Api = "connect"

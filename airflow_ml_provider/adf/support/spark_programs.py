@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_ml_provider.adf.fields import pick, read_reference
 from airflow_ml_provider.adf.model import Json, Resource
+from airflow_ml_provider.adf.support.synapse_notebooks import exported_notebook
 from airflow_ml_provider.core.errors import SpecError
 
 _SUFFIXES = ("", ".py", ".ipynb", ".sql", ".scala", ".r", ".R")
@@ -113,20 +114,11 @@ def _notebook(properties: Mapping[str, Json], source: Source) -> Fields:
     given = pick(properties, "baseParameters") or pick(properties, "parameters") or {}
     values = {name: pick(one, "value") if isinstance(one, Mapping) and pick(one, "type") else one for name, one in given.items()}
     reference = read_reference(pick(properties, "notebook"))
-    if reference and (text := _exported(reference.name, source)):
-        return {"kind": "notebook", "source": text, "parameters": values}
+    if reference and (exported := exported_notebook(reference.name, source.named)):
+        return {"kind": "notebook", "parameters": values, **exported}
     raw = pick(properties, "notebookPath") or (reference.name if reference else None)
-    return {"kind": "notebook", "path": _file(source, raw, "notebookPath"), "parameters": values}
-
-
-def _exported(name: str, source: Source) -> str:
-    """The text of a notebook that the export itself holds, as Synapse's do; empty without one."""
-    found = source.named("notebook", name)
-    cells = pick(found.properties, "cells") if found else None
-    if not isinstance(cells, list):
-        return ""
-    inside = {"cells": cells, "metadata": pick(found.properties, "metadata") or {}} if found else {}
-    return json.dumps({**inside, "nbformat": 4, "nbformat_minor": 2})
+    path = _file(source, raw, "notebookPath")
+    return {"kind": "notebook", "path": path, "parameters": values, "root": str(source.folder.absolute())}
 
 
 def _python(properties: Mapping[str, Json], source: Source) -> Fields:
@@ -204,7 +196,8 @@ def _file(source: Source, raw: Json, field: str) -> str:
 
 def _task_notebook(properties: Mapping[str, Json], source: Source) -> Fields:
     path = _file(source, properties.get("notebook_path"), "notebook_path")
-    return {"kind": "notebook", "path": path, "parameters": dict(properties.get("base_parameters") or {})}
+    values = dict(properties.get("base_parameters") or {})
+    return {"kind": "notebook", "path": path, "parameters": values, "root": str(source.folder.absolute())}
 
 
 def _task_python(properties: Mapping[str, Json], source: Source) -> Fields:

@@ -20,7 +20,7 @@ _ALIASES = {
     "pyspark": "python",
     "spark": "scala",  # of Synapse and Fabric
 }
-_WHOLE_CELL = frozenset({"fs", "html", "md", "python", "r", "run", "scala", "sh", "sql"})
+_WHOLE_CELL = frozenset({"configure", "fs", "html", "md", "python", "r", "run", "scala", "sh", "sql"})
 """Magics that say what all of the cell is."""
 _LINE_MAGICS = frozenset(
     (
@@ -31,7 +31,7 @@ _LINE_MAGICS = frozenset(
 """Magics of one line, after which a cell goes on with Python, whatever the notebook's language."""
 _DATABRICKS = "application/vnd.databricks.v1+notebook"
 _DATABRICKS_CELL = "application/vnd.databricks.v1+cell"
-_CALL = re.compile(r"dbutils\s*\.\s*notebook\s*\.\s*run\s*\(\s*(?:path\s*=\s*)?([\"'])(.+?)\1")
+_CALL = re.compile(r"(?:dbutils|mssparkutils|notebookutils)\s*\.\s*notebook\s*\.\s*run\s*\(\s*(?:path\s*=\s*)?([\"'])(.+?)\1")
 _MAGIC = re.compile(r"(%%?)([A-Za-z][\w-]*)[^\S\n]?(.*)", re.DOTALL)
 _ARGUMENT = re.compile(r"\s*\$(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'#]+))")
 
@@ -103,8 +103,8 @@ def is_script(source: str) -> bool:
     return re.match(r"\s*(-|[\"']?\S+\.py\b)", source) is not None
 
 
-def run_target(source: str) -> tuple[str, dict[str, str]]:
-    """The path and the ``$name=value`` arguments of ``%run``.
+def run_target(source: str) -> tuple[str, dict[str, Any]]:
+    """The path and the arguments of ``%run``: ``$name=value`` pairs, or, as Synapse has them, a JSON object.
 
     :raises UnreadableNotebook: more follows, which would not run.
     """
@@ -112,10 +112,20 @@ def run_target(source: str) -> tuple[str, dict[str, str]]:
     line = lines[0] if lines else ""
     quoted = re.match(r"([\"'])(.+?)\1(.*)", line)
     path, rest = (quoted[2], quoted[3]) if quoted else re.fullmatch(r"(\S*)(.*)", line).groups()  # type: ignore[union-attr]
+    if rest.strip().startswith("{"):
+        return path, _json_arguments(path, "\n".join([rest, *lines[1:]]))
     more = [re.sub(r"\A\s*(#.*)?\Z", "", _ARGUMENT.sub("", rest)).strip(), *lines[1:]]
     if wrong := next(filter(None, more), ""):
         raise UnreadableNotebook(f'%run {path}: expected a path and $name="value" pairs alone in the cell, got also {wrong!r}')
     return path, {name: double or single or bare for name, double, single, bare in _ARGUMENT.findall(rest)}
+
+
+def _json_arguments(path: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UnreadableNotebook(f"%run {path}: expected a JSON object of parameters after the path: {error}") from None
+    return {str(name): value for name, value in found.items()}
 
 
 def _databricks_source(name: str, language: str, text: str) -> NotebookText:

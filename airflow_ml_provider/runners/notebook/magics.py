@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import shutil
@@ -167,7 +168,24 @@ def run_nothing(_: Session, line: str) -> None:
     """Text is shown as it is; and what ``%pip`` installs is found without a new Python."""
 
 
+def configure(session: Session, text: str) -> None:
+    """``%%configure`` of Synapse: Spark properties that a session takes while it runs are set; what else it asks for is the cluster's."""
+    try:
+        asked = json.loads(re.sub(r"\A\s*-f\b", "", text) or "{}")
+    except ValueError as error:
+        raise Missing(f"%%configure: expected a JSON object: {error}") from None
+    left = sorted(set(asked) - {"conf"})
+    for name, value in (asked.get("conf") or {}).items():
+        try:
+            session.spark.conf.set(name, str(value))
+        except Exception as error:  # noqa: BLE001 - of two APIs, each with classes of its own
+            left.append(f"{name} ({str(error).splitlines()[0]})")
+    if left:
+        print(f"%%configure: the cluster runs already, so this has no effect here: {', '.join(left)}: set it for the cluster")
+
+
 CELLS: Mapping[str, Callable[[Any, str], Any]] = {
+    "configure": configure,
     "fs": run_files,
     "html": lambda session, text: session.recorder.data({"text/html": text}, said="(HTML)"),
     "md": run_nothing,

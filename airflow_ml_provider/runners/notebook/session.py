@@ -19,6 +19,7 @@ from .interpreters import NAMES, interpreter
 from .magics import is_connect, run_cell
 from .outputs import Recorder, show_figures
 from .python import PythonCells
+from .synapse import MSSparkUtils, names_of
 
 _CLASSIC = 'there is no SparkContext under Spark Connect: declare the notebook with api="classic"'
 _HINTS = {
@@ -83,6 +84,8 @@ class Session:
     def add_names(self) -> None:
         """Give the notebook what it finds without an import, such as ``spark``."""
         self.namespace.update(self._names())
+        if not self.notebook.databricks:
+            self.namespace.update(names_of(MSSparkUtils(self.dbutils, self.path, is_child=self.child)))
 
     @property
     def spark(self) -> Any:
@@ -119,7 +122,8 @@ class Session:
         self.dbutils.widgets._assign(arguments)
         self.path, self.notebook, self.depth = found, self.library.read(found), self.depth + 1
         try:
-            for number, cell in enumerate(self.notebook.cells, 1):
+            cells = self.notebook.cells if self.notebook.databricks else with_parameters(self.notebook, arguments)
+            for number, cell in enumerate(cells, 1):
                 self._run_cell(number, cell)
         finally:
             (self.path, self.notebook), self.depth = here, self.depth - 1
@@ -169,7 +173,10 @@ class Session:
         deadline = time.monotonic() + timeout if timeout else None
         names = {"__name__": "__main__"}
         child = Session(self.shared, self.library, self.recorder, found, arguments, names, deadline, self.depth + 1, child=True)
-        return child.run() or ""
+        try:
+            return child.run() or ""
+        finally:
+            self.add_names()  # the modules of Synapse's utilities were the child's meanwhile
 
     def _names(self) -> dict[str, Any]:
         """What every notebook finds without an import."""
