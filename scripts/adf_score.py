@@ -59,6 +59,10 @@ def score_imports(folder: Path) -> tuple[float, float]:
     report = as_json(load(folder))
     summary, pipelines = report["summary"], report["pipelines"]
     print(", ".join(f"{name} {summary[name]}" for name in ("imported", "partly", "refused", "files_refused")))
+    print(f"whole and no known difference {summary['same']} of {len(pipelines)}")
+    differing = Counter(name for pipeline in pipelines for name in pipeline["differences"])
+    for name, count in differing.most_common():
+        print(f"  {count:>5} differ: {name}")
     for kind, count in summary["activities"].items():
         print(f"  {kind:<28} {count['imported']:>5} of {count['total']}")
     reasons = Counter(one["reason"].partition(":")[0] for pipeline in pipelines for one in pipeline["reasons"])

@@ -10,6 +10,7 @@ from typing import Any
 from airflow_ml_provider.adf.model import Activity, Factory, Pipeline
 from airflow_ml_provider.adf.naming import dag_ids
 from airflow_ml_provider.adf.support.connections import needed, secrets
+from airflow_ml_provider.adf.support.differences import DIFFERENCES, differences
 from airflow_ml_provider.adf.support.verdicts import Outcome, Verdict, judge, reasons
 from airflow_ml_provider.adf.triggers.cut_over import due
 from airflow_ml_provider.adf.triggers.reader import starts
@@ -31,6 +32,9 @@ def as_json(factory: Factory, now: datetime | None = None) -> dict[str, Any]:
         ],
         "summary": {
             **{outcome.value: sum(verdict.outcome is outcome for verdict in verdicts) for outcome in Outcome},
+            "same": sum(
+                verdict.outcome is Outcome.IMPORTED and not differences(verdict.pipeline, factory) for verdict in verdicts
+            ),
             "files_refused": len({one.source for one in factory.problems if one.fatal}),
             "activities": activity_share(factory),
         },
@@ -60,6 +64,7 @@ def _verdict(verdict: Verdict, factory: Factory, now: datetime) -> dict[str, Any
         "file": str(pipeline.source),
         "verdict": verdict.outcome.value,
         "reasons": [{"activity": " / ".join(one.where), "reason": one.text} for one in verdict.reasons],
+        "differences": differences(pipeline, factory),
         "triggers": [f"{one.trigger}{'' if one.active else ' (stopped)'}: {one.timing}" for one in found],
         "triggers_left_out": left_out,
         "windows_due": {one.trigger: count for one in found if one.active and (count := due(one, now))},
@@ -72,12 +77,16 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         yield from (f"            {': '.join(filter(None, (one['activity'], one['reason'])))}" for one in pipeline["reasons"])
         yield from (f"            {one}" for one in pipeline["triggers_left_out"])
         yield from (f"            {_due(name, count)}" for name, count in pipeline["windows_due"].items())
+        yield from (f"            differs: {name}: {', '.join(touched)}" for name, touched in pipeline["differences"].items())
     for one in report["problems"]:
         place = ": ".join([one["file"], *([" / ".join(one["where"])] if one["where"] else [])])
         yield f"{'left out' if one['left_out'] else 'note':<9} {place}: {one['reason']}"
     summary = report["summary"]
     yield ""
     yield ", ".join(f"{summary[outcome]} {outcome}" for outcome in Outcome) + f", {summary['files_refused']} files refused"
+    yield f"{summary['same']} imported whole, and no difference is known"
+    touched = Counter(name for pipeline in report["pipelines"] for name in pipeline["differences"])
+    yield from (f"  {touched[one.id]:>5} differ: {one.id}: {one.sentence}" for one in DIFFERENCES if touched[one.id])
     for kind, count in summary["activities"].items():
         yield f"  {kind:<28} {count['imported']:>5} of {count['total']}"
 

@@ -9,6 +9,7 @@ from typing import Any
 from airflow_ml_provider.adf import report
 from airflow_ml_provider.adf.errors import DocumentError
 from airflow_ml_provider.adf.export.loader import load
+from airflow_ml_provider.adf.support.tables import PAGES, page
 
 
 def add_commands(groups: Any) -> None:
@@ -23,6 +24,9 @@ def add_commands(groups: Any) -> None:
     connecting.add_argument("path", help="a Git-mode folder, a pipeline's file or an ARM template")
     connecting.add_argument("--json", action="store_true", help="print JSON")
     connecting.set_defaults(run=_connections)
+    tables = commands.add_parser("tables", help="what becomes of each property, and what is known to differ, as Markdown")
+    tables.add_argument("page", choices=sorted(PAGES), help="the page")
+    tables.set_defaults(run=lambda given: print(page(given.page), end=""))
     rendering = commands.add_parser("render", help="a pipeline's graph as text")
     rendering.add_argument("path", help="a Git-mode folder, a pipeline's file or an ARM template")
     rendering.add_argument("pipeline", help="its name")
