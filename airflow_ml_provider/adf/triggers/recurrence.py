@@ -69,6 +69,8 @@ class Recurrence:
         moment = plain(moment)
         if self.since is not None and moment < self.since:
             return None
+        if self.end is not None:  # long after it, no period of a whole cycle has a moment
+            moment = min(moment, plain(self.end))
         newest = self._period(moment) + 1
         for period in range(newest, max(newest - self._cycle, -1), -1):
             if found := [one for near in (period, period - 1) for one in self._moments(near) if one <= moment]:

@@ -137,6 +137,12 @@ def test_the_documents_examples(unit: str, plan: dict[str, Any], local: list[str
     assert found == local
 
 
+def test_the_last_moment_is_known_long_after_the_end() -> None:
+    start = datetime(2024, 3, 8, tzinfo=UTC)
+    one = Recurrence("day", 1, start, ZoneInfo("UTC"), end=start)
+    assert [one.before(start + timedelta(days=days)) for days in (-1, 0, 16, 4000)] == [None, start, start, start]
+
+
 def test_what_never_comes_has_an_end() -> None:
     start = datetime(2023, 2, 1, tzinfo=UTC)
     never = Recurrence("month", 12, start, ZoneInfo("UTC"), month_days=(30,))
