@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from airflow_ml_provider.adf.airflow import wait_trigger
 from airflow_ml_provider.adf.airflow.activities import control
 from airflow_ml_provider.adf.airflow.journal import JOURNAL, Journal, Waiting
 from airflow_ml_provider.adf.airflow.wait_trigger import WaitTrigger, trigger_of
@@ -138,3 +140,33 @@ def test_a_trigger_says_all_that_it_waits_for(waiting: Waiting, xcom: Any) -> No
     assert path == "airflow_ml_provider.adf.airflow.wait_trigger.WaitTrigger"
     assert fields == {"until": waiting.until, "run": list(waiting.run) if waiting.run else None, "xcom": xcom}
     assert WaitTrigger(**fields).serialize() == (path, fields)
+
+
+def told(trigger: WaitTrigger) -> list[Any]:
+    """The events of a trigger."""
+
+    async def events() -> list[Any]:
+        return [event async for event in trigger.run()]
+
+    return asyncio.run(asyncio.wait_for(events(), 30))
+
+
+@pytest.mark.parametrize(("faults", "looks"), [(3, 5), (1000, 21)])
+def test_a_fault_of_airflow_is_waited_out_for_some_time(monkeypatch: pytest.MonkeyPatch, faults: int, looks: int) -> None:
+    """Then the task itself asks, and fails with what it is told: a run that was deleted never ends."""
+    asked = []
+
+    def has_ended(dag_id: str, run_id: str) -> bool:
+        asked.append(run_id)
+        if len(asked) <= faults:
+            raise TypeError("Expected DagRunStateResult, received: ErrorResponse")
+        return len(asked) > faults + 1
+
+    monkeypatch.setattr(wait_trigger, "_has_ended", has_ended)
+    monkeypatch.setattr(wait_trigger, "_SHORTEST", 0.0)
+    assert len(told(WaitTrigger(run=["d", "r"]))) == 1
+    assert len(asked) == looks
+
+
+def test_a_moment_in_the_past_has_come() -> None:
+    assert len(told(WaitTrigger(until=time.time() - 5))) == 1

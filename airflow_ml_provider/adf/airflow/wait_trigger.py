@@ -14,6 +14,8 @@ from airflow_ml_provider.adf.airflow.journal import Waiting
 
 _ENDED = ("success", "failed")
 _SHORTEST, _LONGEST = 1.0, 15.0
+_MOST_FAULTS = 20
+"""Looks in a row that may fail: some minutes of them."""
 
 
 class WaitTrigger(BaseTrigger):
@@ -27,6 +29,7 @@ class WaitTrigger(BaseTrigger):
     def __init__(self, until: float | None = None, run: Sequence[str] | None = None, xcom: Sequence[Any] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.until, self.awaited_run, self.awaited_xcom = until, run, xcom
+        self._faults = 0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         fields = {"until": self.until, "run": self.awaited_run, "xcom": self.awaited_xcom}
@@ -45,6 +48,16 @@ class WaitTrigger(BaseTrigger):
     async def _has_happened(self) -> bool:
         if self.until is not None and time.time() >= self.until:
             return True
+        try:
+            found = await self._look()
+        except Exception as error:  # noqa: BLE001 - whatever Airflow's API server says, the task itself is healthy
+            self._faults += 1
+            self.log.warning("Airflow does not tell (%s: %s): asking again", type(error).__name__, error)
+            return self._faults > _MOST_FAULTS  # the task then asks itself, and fails with what it is told
+        self._faults = 0
+        return found
+
+    async def _look(self) -> bool:
         if self.awaited_run is not None:
             return await sync_to_async(_has_ended)(*self.awaited_run)
         return self.awaited_xcom is not None and await sync_to_async(_has_come)(*self.awaited_xcom)

@@ -20,6 +20,8 @@ from airflow_ml_provider.adf.fields import pick
 from airflow_ml_provider.adf.model import Activity, Pipeline
 from airflow_ml_provider.core.errors import ConfigurationError, ProviderError, SpecError
 
+_PART = "\n"
+"""Between an activity and what it notes, in the keys of a journal: no name has it."""
 _BRIEFLY = 5.0
 """Seconds of a pause that is shorter than it takes to leave a worker and come back to one."""
 T = TypeVar("T")
@@ -84,14 +86,14 @@ class Call:
 
     def once(self, what: str, make: Callable[[], T]) -> T:
         """What ``make`` gave when the activity came here first, however often the task was deferred since."""
-        return self.view.journal.once(f"{self.key}|{what}", make)
+        return self.view.journal.once(f"{self.key}{_PART}{what}", make)
 
     def note(self, what: str, value: Any) -> None:
         """Change what :meth:`once` gives."""
-        self.view.journal.notes[f"{self.key}|{what}"] = value
+        self.view.journal.notes[f"{self.key}{_PART}{what}"] = value
 
     def forget(self, what: str) -> None:
-        self.view.journal.forget(f"{self.key}|{what}")
+        self.view.journal.forget(f"{self.key}{_PART}{what}")
 
     def pause(self, until: float) -> None:
         """Return at a moment, in seconds since the epoch; a pause that is not short defers the task."""
