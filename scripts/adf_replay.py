@@ -9,7 +9,8 @@ from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import Call, set_variable
+from airflow_ml_provider.adf.airflow.activities.call import Call
+from airflow_ml_provider.adf.airflow.activities.set_variable import set_variable
 from airflow_ml_provider.adf.airflow.run_view import View
 from airflow_ml_provider.adf.airflow.task_index import Place
 from airflow_ml_provider.adf.expressions.evaluator import NO_RUN

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import arguments_of
+from airflow_ml_provider.adf.airflow.activities.execute_pipeline import arguments_of
 from airflow_ml_provider.adf.airflow.activities.lookup import hook_of
 from airflow_ml_provider.adf.expressions.properties import resolve
 from airflow_ml_provider.adf.model import Parameter, Pipeline

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed
 from airflow_ml_provider.adf.airflow.activities.lookup import hook_of
 from airflow_ml_provider.adf.airflow.data.column_types import Kind, kinds_of, sql_type
 from airflow_ml_provider.adf.airflow.data.dataset_places import Store

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed
 from airflow_ml_provider.adf.airflow.data import http_file, zip_files
 from airflow_ml_provider.adf.airflow.data.dataset_places import Store
 from airflow_ml_provider.adf.airflow.data.excel import rows_of_sheet

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_ml_provider.adf.airflow import wait_trigger
-from airflow_ml_provider.adf.airflow.activities import control
+from airflow_ml_provider.adf.airflow.activities import call
 from airflow_ml_provider.adf.airflow.journal import JOURNAL, Journal, Waiting
 from airflow_ml_provider.adf.airflow.wait_trigger import WaitTrigger, trigger_of
 from tests.airflow.conftest import Run
@@ -27,14 +27,14 @@ VARIABLES = {"all": {"type": "Array", "defaultValue": []}, "n": {"type": "Intege
 def every_pause_defers(monkeypatch: pytest.MonkeyPatch) -> list[Waiting]:
     """Also short ones; returns what the tasks have waited for."""
     waited: list[Waiting] = []
-    pausing = control.Pausing
+    pausing = call.Pausing
 
     def noted(waiting: Waiting) -> Any:
         waited.append(waiting)
         return pausing(waiting)
 
-    monkeypatch.setattr(control, "_BRIEFLY", 0.0)
-    monkeypatch.setattr(control, "Pausing", noted)
+    monkeypatch.setattr(call, "_BRIEFLY", 0.0)
+    monkeypatch.setattr(call, "Pausing", noted)
     return waited
 
 

@@ -17,6 +17,7 @@ from azure.mgmt.datafactory import models
 import airflow_ml_provider
 from airflow_ml_provider.adf.export.pipeline_reader import read_pipeline
 from airflow_ml_provider.adf.model import Condition, Factory
+from airflow_ml_provider.adf.support.spark_programs import SPARK
 from airflow_ml_provider.adf.support.verdicts import RUNS, judge
 
 PACKAGE = Path(airflow_ml_provider.__file__).parent
@@ -25,20 +26,21 @@ READERS = {"pick": 1, "_pop": 1, "call": 0, "required": 0, "_numbers": 2, "found
 MODULES: dict[str, tuple[str, ...]] = {
     "adf/export/pipeline_reader.py": ("PipelineResource", "Activity"),
     "adf/triggers/reader.py": ("Trigger",),
-    "adf/airflow/activities/lookup.py": ("LookupActivity", "ScriptActivity", "SqlServerStoredProcedureActivity"),
-    "adf/airflow/activities/web.py": ("WebActivity", "WebHookActivity", "AzureFunctionActivity", "LinkedService"),
+    "adf/airflow/activities/append_variable.py": ("AppendVariableActivity",),
+    "adf/airflow/activities/azure_function.py": ("AzureFunctionActivity", "LinkedService"),
+    "adf/airflow/activities/delete.py": ("DeleteActivity", "DatasetResource"),
+    "adf/airflow/activities/execute_pipeline.py": ("ExecutePipelineActivity",),
+    "adf/airflow/activities/fail.py": ("FailActivity",),
+    "adf/airflow/activities/filter.py": ("FilterActivity",),
+    "adf/airflow/activities/get_metadata.py": ("GetMetadataActivity", "DatasetResource"),
+    "adf/airflow/activities/lookup.py": ("LookupActivity",),
+    "adf/airflow/activities/script.py": ("ScriptActivity",),
+    "adf/airflow/activities/set_variable.py": ("SetVariableActivity",),
+    "adf/airflow/activities/sql_server_stored_procedure.py": ("SqlServerStoredProcedureActivity",),
+    "adf/airflow/activities/validation.py": ("ValidationActivity", "DatasetResource"),
+    "adf/airflow/activities/wait.py": ("WaitActivity",),
+    "adf/airflow/activities/web.py": ("WebActivity", "AzureFunctionActivity", "WebHookActivity", "LinkedService"),
     "adf/airflow/operators/inner_activities.py": ("IfConditionActivity", "SwitchActivity", "ForEachActivity", "UntilActivity"),
-    "adf/airflow/activities/get_metadata.py": ("GetMetadataActivity", "ValidationActivity", "DatasetResource"),
-    "adf/airflow/activities/control.py": (
-        *(
-            "WaitActivity",
-            "FailActivity",
-            "SetVariableActivity",
-            "AppendVariableActivity",
-            "FilterActivity",
-            "ExecutePipelineActivity",
-        ),
-    ),
 }
 """What is read in a module, where it is known; other modules may read any name of the SDK."""
 ELSEWHERE = {
@@ -173,3 +175,16 @@ def test_containers_hold_what_they_hold_in_the_sdk() -> None:
         document = {"name": "it", "type": kind, "typeProperties": properties}
         pipeline = read_pipeline("p", {"activities": [document]}, PurePath("p.json"))
         assert len(list(pipeline.walk())) == 1 + len(slots)
+
+
+CONTAINERS = {"ForEach", "IfCondition", "Switch", "Until"}
+"""Their files are ``operators/containers.py`` and ``operators/inner_activities.py``."""
+
+
+def test_an_activity_has_the_file_of_its_name() -> None:
+    """A person who knows Data Factory finds it; what is a program on Spark stands in ``support/spark_programs.py`` together."""
+    folder = PACKAGE / "adf" / "airflow" / "activities"
+    files = {re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Activity")).lower(): name for name in RUNS}
+    alone = {file: name for file, name in files.items() if name.casefold() not in SPARK and name not in CONTAINERS}
+    together = {"sql_pool_stored_procedure": "sql_server_stored_procedure"}
+    assert not [name for file, name in alone.items() if not (folder / f"{together.get(file, file)}.py").is_file()]

@@ -1,12 +1,11 @@
-"""Activities on files: Copy, Delete, GetMetadata and Validation, on the mounts of the linked services."""
+"""Copy: files as they are, and rows between files, tables and services."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, Call
 from airflow_ml_provider.adf.airflow.activities.lookup import hook_of, rows_of
 from airflow_ml_provider.adf.airflow.activity_facts import now
 from airflow_ml_provider.adf.airflow.data.copy_output import copy_output
@@ -17,10 +16,9 @@ from airflow_ml_provider.adf.airflow.data.http_file import download
 from airflow_ml_provider.adf.airflow.data.rest_source import rows_of_rest
 from airflow_ml_provider.adf.airflow.data.row_columns import Row
 from airflow_ml_provider.adf.airflow.data.row_files import of_files, shaped, to_file
-from airflow_ml_provider.adf.airflow.data.session_log import log_copy, log_delete
+from airflow_ml_provider.adf.airflow.data.session_log import log_copy
 from airflow_ml_provider.adf.airflow.data.table_writer import load
 from airflow_ml_provider.adf.airflow.data.zip_files import is_packed, unpack
-from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.fields import pick
 from airflow_ml_provider.adf.support.column_mappings import columns
 from airflow_ml_provider.adf.support.datasets import BINARY, REST, Way, by_rows, way
@@ -29,7 +27,6 @@ from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.filesystems.copying import Copier
 from airflow_ml_provider.filesystems.mount import MountFileSystem
 
-_LONGEST = 7 * 24 * 3600.0
 _HIERARCHIES = ("", "preservehierarchy", "flattenhierarchy")
 
 
@@ -140,49 +137,3 @@ def more_columns(asked: Mapping[str, Any]) -> Row:
     if computed := [value for value in found.values() if str(value).startswith("$$")]:
         raise SpecError(f"source.additionalColumns: got {computed[0]!r}: takes a value")
     return found
-
-
-def delete(call: Call) -> Any:
-    """Delete a file, or what its settings choose in a folder; a folder with all that is in it goes itself."""
-    place = dataset_place(call, pick(call.activity.type_properties, "dataset"))
-    settings = call("storeSettings", {})
-    chosen, filesystem = select(place, settings, recursive=bool(call("recursive", False))), MountFileSystem()
-    for one in chosen.files:
-        filesystem.rm(one)
-    _forget_empty(place, settings, filesystem)
-    written = log_delete(call, chosen.files)
-    return {"filesDeleted": len(chosen.files), **({"logPath": written} if written else {})}
-
-
-def _forget_empty(place: Store, settings: Mapping[str, Any], filesystem: MountFileSystem) -> None:
-    """Remove a folder of a file system that is empty now; object storage has none."""
-    path = place.path.removeprefix(SCHEME)
-    wild = pick(settings, "wildcardFileName") or pick(settings, "wildcardFolderPath")
-    filesystem.invalidate_cache()
-    if "/" in path and not wild and filesystem.isdir(path) and not filesystem.find(path):
-        filesystem.rm(path, recursive=True)
-
-
-def validation(call: Call) -> Any:
-    """Wait until a file is there, and large enough; or a folder is, with or without files."""
-    place = dataset_place(call, pick(call.activity.type_properties, "dataset"))
-    deadline = call.once("deadline", lambda: time.time() + (seconds_of(call("timeout")) or _LONGEST))
-    while not _is_valid(call, _object(place)):
-        if time.time() > deadline:
-            raise ActivityFailed(f"activity {call.activity.name!r}: {place.path} did not come in time", "2013")
-        call.pause(call.once("next look", lambda: min(time.time() + float(call("sleep", 10)), deadline + 0.1)))
-        call.forget("next look")
-    return {"exists": True}
-
-
-def _is_valid(call: Call, path: Any) -> bool:
-    if path.is_dir():
-        wanted = call("childItems")
-        return wanted is None or any(path.iterdir()) is bool(wanted)
-    return bool(path.is_file() and path.stat().st_size >= int(call("minimumSize", 0)))
-
-
-def _object(place: Store) -> Any:
-    from airflow.sdk import ObjectStoragePath
-
-    return ObjectStoragePath(place.path)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, Call
 from airflow_ml_provider.adf.airflow.activities.lookup import hook_of
 from airflow_ml_provider.adf.airflow.data.dataset_places import Store, dataset_place
 from airflow_ml_provider.adf.airflow.data.file_selection import SCHEME, in_time

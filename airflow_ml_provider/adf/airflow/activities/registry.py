@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from airflow_ml_provider.adf.airflow.activities.control import CONTROL, Action, Call
+from airflow_ml_provider.adf.airflow.activities.call import Action, Call
 from airflow_ml_provider.adf.known_properties import refused_properties
 from airflow_ml_provider.adf.model import Activity
 from airflow_ml_provider.adf.support.databricks_jobs import CONDITION
@@ -15,18 +15,25 @@ _HERE = "airflow_ml_provider.adf.airflow"
 _ACTIONS = {
     **dict.fromkeys(SPARK, "operators.inner_spark:spark"),
     CONDITION: "activities.databricks_job:condition",
+    "appendvariable": "activities.append_variable:append_variable",
+    "azurefunctionactivity": "activities.azure_function:azure_function",
+    "copy": "activities.copy:copy",
+    "delete": "activities.delete:delete",
+    "executepipeline": "activities.execute_pipeline:execute_pipeline",
+    "fail": "activities.fail:fail",
+    "filter": "activities.filter:keep",
+    "getmetadata": "activities.get_metadata:get_metadata",
+    "lookup": "activities.lookup:lookup",
+    "script": "activities.script:script",
+    "setvariable": "activities.set_variable:set_variable",
+    "sqlpoolstoredprocedure": "activities.sql_server_stored_procedure:stored_procedure",
+    "sqlserverstoredprocedure": "activities.sql_server_stored_procedure:stored_procedure",
+    "validation": "activities.validation:validation",
+    "wait": "activities.wait:wait",
     "webactivity": "activities.web:web",
     "webhook": "activities.web_hook:webhook",
-    "azurefunctionactivity": "activities.web:azure_function",
-    "lookup": "activities.lookup:lookup",
-    "script": "activities.lookup:script",
-    "sqlpoolstoredprocedure": "activities.lookup:stored_procedure",
-    "sqlserverstoredprocedure": "activities.lookup:stored_procedure",
-    "copy": "activities.copy:copy",
-    "delete": "activities.copy:delete",
-    "getmetadata": "activities.get_metadata:get_metadata",
-    "validation": "activities.copy:validation",
 }
+"""Each in the file of its name. Activities that are a program on Spark have none: what they run is in ``support/spark_programs.py``."""
 
 
 def action_of(activity: Activity) -> Action:
@@ -34,8 +41,6 @@ def action_of(activity: Activity) -> Action:
     kind = activity.type.casefold()
     if refused := next(refused_properties(activity), None):
         return _refusing(refused)
-    if kind in CONTROL:
-        return CONTROL[kind]
     if kind not in _ACTIONS:
         return _refuse
     module, _, name = _ACTIONS[kind].partition(":")

@@ -1,4 +1,4 @@
-"""Activities that speak HTTP."""
+"""WebActivity: a request, and the answers of a service that is at work for longer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import time
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
-from airflow_ml_provider.adf.airflow.data.dataset_places import service_of
-from airflow_ml_provider.adf.airflow.data.http_requests import ask, ask_connection, password_of
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, Call
+from airflow_ml_provider.adf.airflow.data.http_requests import ask
 from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.fields import pick
 from airflow_ml_provider.adf.model import HALF_A_DAY
@@ -42,7 +41,7 @@ def web(call: Call) -> Any:
         call.note("looked", looked)
         call.pause(time.time() + _pause(answer, looked))
         answer = _look(call)
-    return _output(str(call("method", "GET")).upper(), answer)
+    return output_of(str(call("method", "GET")).upper(), answer)
 
 
 def _goes_on(call: Call, answer: Any) -> bool:
@@ -53,7 +52,7 @@ def _goes_on(call: Call, answer: Any) -> bool:
 def _look(call: Call) -> Any:
     """The answer of the place where the last answer has said to ask again."""
     login = _login(call) if call.once("signs in", lambda: True) else {}
-    return ask("GET", str(call.once("url", str)), headers=login, timeout=_timeout(call), verify=_verify(call))
+    return ask("GET", str(call.once("url", str)), headers=login, timeout=timeout_of(call), verify=_verify(call))
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -61,24 +60,12 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc
 
 
-def azure_function(call: Call) -> Any:
-    """A request to the function app of the linked service's connection: its host, and its password as the function's key."""
-    conn_id = service_of(call)
-    key = password_of(conn_id)
-    content, headers = _content(call, call("body"))
-    if key:
-        headers["x-functions-key"] = key
-    method, path = _method(call), f"/api/{str(call.required('functionName')).lstrip('/')}"
-    answer = ask_connection(method, conn_id, path, headers=headers, body=content, timeout=_timeout(call))
-    return _output(method, answer)
-
-
 def send(call: Call, body: Any) -> Any:
     """The activity's request with a body, and its answer."""
-    content, headers = _content(call, body)
-    timeout, verify = _timeout(call), _verify(call)
+    content, headers = content_of(call, body)
+    timeout, verify = timeout_of(call), _verify(call)
     return ask(
-        _method(call),
+        method_of(call),
         str(call.required("url")),
         headers={**headers, **_login(call)},
         body=content,
@@ -87,10 +74,10 @@ def send(call: Call, body: Any) -> Any:
     )
 
 
-def _content(call: Call, body: Any) -> tuple[Any, dict[str, str]]:
+def content_of(call: Call, body: Any) -> tuple[Any, dict[str, str]]:
     """The body as it is sent, and the headers."""
     headers = {str(name): str(value) for name, value in call("headers", {}).items()}
-    if _method(call) not in _BODIES or body is None:
+    if method_of(call) not in _BODIES or body is None:
         return None, headers
     if isinstance(body, str):
         return body, headers
@@ -98,14 +85,14 @@ def _content(call: Call, body: Any) -> tuple[Any, dict[str, str]]:
     return json.dumps(body), headers if known else {"Content-Type": "application/json", **headers}
 
 
-def _method(call: Call) -> str:
+def method_of(call: Call) -> str:
     found = str(call("method", "POST" if call.activity.type.casefold() == "webhook" else "GET")).upper()
     if found not in METHODS:
         raise SpecError(f"activity {call.activity.name!r}: method: got {found!r}: takes {', '.join(METHODS)}")
     return found
 
 
-def _timeout(call: Call) -> float:
+def timeout_of(call: Call) -> float:
     return seconds_of(call("httpRequestTimeout")) or _MINUTE
 
 
@@ -119,7 +106,7 @@ def _pause(answer: Any, looked: int) -> float:
     return min(float(told), _MINUTE) if told.isdecimal() else min(2.0 * looked, _MINUTE)
 
 
-def _output(method: str, answer: Any) -> dict[str, Any]:
+def output_of(method: str, answer: Any) -> dict[str, Any]:
     if not answer.ok:
         raise ActivityFailed(f"{method} was answered {answer.status_code}: {answer.text[:500]}", str(answer.status_code))
     if len(answer.content) > _LARGEST:

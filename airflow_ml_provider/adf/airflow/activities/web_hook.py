@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, Call
 from airflow_ml_provider.adf.airflow.activities.web import send
 from airflow_ml_provider.adf.airflow.journal import Waiting
 from airflow_ml_provider.adf.durations import seconds_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import Call
+from airflow_ml_provider.adf.airflow.activities.call import Call
 from airflow_ml_provider.adf.airflow.data.sql_identifiers import parts_of
 from airflow_ml_provider.adf.fields import pick, read_reference
 from airflow_ml_provider.adf.model import Reference, Resource

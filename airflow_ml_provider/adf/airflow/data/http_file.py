@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, Call
 from airflow_ml_provider.adf.airflow.data.dataset_places import Store
 from airflow_ml_provider.adf.airflow.data.file_selection import SCHEME
 from airflow_ml_provider.adf.airflow.data.http_requests import stream_of

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from itertools import chain, islice, zip_longest
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, time_limit
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, time_limit
 from airflow_ml_provider.adf.airflow.data.dataset_places import Store
 from airflow_ml_provider.adf.airflow.data.excel import rows_of_sheet
 from airflow_ml_provider.adf.airflow.data.json_values import plain

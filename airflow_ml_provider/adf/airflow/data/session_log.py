@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import Call
+from airflow_ml_provider.adf.airflow.activities.call import Call
 from airflow_ml_provider.adf.airflow.data.dataset_places import connection_of
 from airflow_ml_provider.adf.airflow.run_ids import guid
 from airflow_ml_provider.adf.fields import pick, read_reference

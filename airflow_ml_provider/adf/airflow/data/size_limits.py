@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from airflow_ml_provider._compat import conf
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed
 from airflow_ml_provider.core.errors import ConfigurationError
 from airflow_ml_provider.hooks.callbacks import SECTION
 

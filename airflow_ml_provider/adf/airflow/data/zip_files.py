@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import Call
+from airflow_ml_provider.adf.airflow.activities.call import Call
 from airflow_ml_provider.adf.airflow.data.dataset_places import Store
 from airflow_ml_provider.adf.airflow.data.file_selection import SCHEME, Selection
 from airflow_ml_provider.adf.airflow.data.size_limits import Counted, blocks, whole_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_provider._compat import AirflowFailException, AirflowSkipException
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call, limited
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, Call, limited
 from airflow_ml_provider.adf.airflow.activities.registry import action_of
 from airflow_ml_provider.adf.airflow.activity_facts import now, read, written
 from airflow_ml_provider.adf.airflow.operators.base import AdfOperator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_ml_provider._compat import AirflowFailException, AirflowSkipException
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, Call
 from airflow_ml_provider.adf.airflow.activities.databricks_job import taken as taken_of
 from airflow_ml_provider.adf.airflow.activity_facts import STARTED, facts, now, written
 from airflow_ml_provider.adf.airflow.journal import Pausing

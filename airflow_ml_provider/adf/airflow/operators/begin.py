@@ -11,8 +11,8 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.bases.sensor import BaseSensorOperator
 
 from airflow_ml_provider._compat import AirflowFailException, AirflowSkipException
-from airflow_ml_provider.adf.airflow.activities.control import run_id_after, start_run
 from airflow_ml_provider.adf.airflow.run_origin import STARTED_BY, run_type
+from airflow_ml_provider.adf.airflow.started_runs import run_id_after, start_run
 from airflow_ml_provider.adf.airflow.task_index import Place
 from airflow_ml_provider.adf.triggers.cut_over import begun
 from airflow_ml_provider.adf.triggers.events import Events

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_ml_provider.adf.airflow.activities.control import Call, items_of
+from airflow_ml_provider.adf.airflow.activities.call import Call, items_of
 from airflow_ml_provider.adf.airflow.activities.databricks_job import inputs_of, job_output, job_run
 from airflow_ml_provider.adf.airflow.activities.databricks_job import taken as taken_of
 from airflow_ml_provider.adf.airflow.activity_facts import STARTED, read

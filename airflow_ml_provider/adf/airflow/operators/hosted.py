@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_provider._compat import AirflowFailException, AirflowSkipException
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, Call
 from airflow_ml_provider.adf.airflow.activities.databricks_job import task_properties
 from airflow_ml_provider.adf.airflow.activity_facts import STARTED, read
 from airflow_ml_provider.adf.airflow.data.copy_output import copy_output

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call, items_of, limited, truth
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, Call, items_of, limited, truth
 from airflow_ml_provider.adf.airflow.activities.databricks_job import inputs_of, job_output, job_run, timeout_of
 from airflow_ml_provider.adf.airflow.activities.databricks_job import taken as conditions_of
 from airflow_ml_provider.adf.airflow.activities.registry import action_of

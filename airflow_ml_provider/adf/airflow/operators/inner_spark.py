@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_ml_provider.adf.airflow.activities.control import Call
+from airflow_ml_provider.adf.airflow.activities.call import Call
 from airflow_ml_provider.adf.airflow.activities.databricks_job import task_properties
 from airflow_ml_provider.adf.airflow.operators.clusters import AdfClusterOperator, AdfSharedJobOperator, end_of_shared
 from airflow_ml_provider.adf.airflow.operators.spark_copy import AdfConversionOperator, conversion

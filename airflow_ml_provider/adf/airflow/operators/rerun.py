@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG
 from airflow.sdk.bases.sensor import BaseSensorOperator
 
-from airflow_ml_provider.adf.airflow.activities.control import run_id_after, start_run
+from airflow_ml_provider.adf.airflow.started_runs import run_id_after, start_run
 from airflow_ml_provider.adf.triggers.windows import Windows
 from airflow_ml_provider.core.errors import ProviderError
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_ml_provider.adf.airflow.activities.control import ActivityFailed, Call
+from airflow_ml_provider.adf.airflow.activities.call import ActivityFailed, Call
 from airflow_ml_provider.adf.airflow.operators.clusters import AdfSharedJobOperator
 from airflow_ml_provider.adf.fields import pick
 from airflow_ml_provider.adf.support.column_mappings import columns
