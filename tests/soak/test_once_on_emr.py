@@ -91,7 +91,7 @@ def runs(stack: Stack, aws: Services, tmp_path_factory: pytest.TempPathFactory) 
 def test_the_spark_ui_opens_to_who_may_see_the_task_and_its_address_is_kept_nowhere(once: EmrRun) -> None:
     xcoms = once.stack.api.xcoms(once.dag_id, once.run_id, "spark.while_running")
     page = once.stack.url + urlsplit(xcoms["spark_ui_url"]).path
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=240) as client:
         assert client.get(page).status_code == httpx.codes.UNAUTHORIZED
         who = {"username": once.stack.user, "password": once.stack.password}
         token = client.post(f"{once.stack.url}/auth/token", json=who).json()["access_token"]
