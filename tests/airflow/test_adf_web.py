@@ -69,7 +69,9 @@ class Handler(BaseHTTPRequestHandler):
     def _told(self, path: str, body: str) -> tuple[int, dict[str, str], str]:
         if path == "/hook":
             asked = json.loads(body)
-            threading.Thread(target=lambda: httpx.post(asked["callBackUri"], json=asked["tell"]).raise_for_status()).start()
+            threading.Thread(
+                target=lambda: httpx.post(asked["callBackUri"], json=asked["tell"], timeout=120).raise_for_status()
+            ).start()
         if path == "/slow":
             return 202, {"Location": "/done", "Retry-After": "0"}, "{}"
         if path == "/moved":
@@ -218,7 +220,7 @@ def test_a_webhook_waits_until_it_is_called_back(
     refused = {"StatusCode": "403", "Error": {"ErrorCode": "77", "Message": "not today"}}
     done = pipeline(
         "hooks",
-        activity("well", "WebHook", url=f"{server.url}/hook", method="POST", body={"tell": {"rows": 3}}, timeout="00:00:30"),
+        activity("well", "WebHook", url=f"{server.url}/hook", method="POST", body={"tell": {"rows": 3}}, timeout="00:10:00"),
         activity(
             "badly", "WebHook", url=f"{server.url}/hook", method="POST", body={"tell": refused}, reportStatusOnCallBack=True
         ),
@@ -243,8 +245,8 @@ def test_a_webhook_waits_until_it_is_called_back(
     assert done.xcom("pipeline_end") == {"all": [3, "not today"]}
     assert "nobody has called back within 1 s" in done.xcom("never", "adf_record")["error"]["message"]
     address = json.loads(server.of("/hook")[0][3])["callBackUri"]
-    assert httpx.post(address, json={"rows": 4}).status_code == 404
-    assert httpx.post(address[:-8] + "AAAAAAA=", json={}).status_code == 404
+    assert httpx.post(address, json={"rows": 4}, timeout=120).status_code == 404
+    assert httpx.post(address[:-8] + "AAAAAAA=", json={}, timeout=120).status_code == 404
     airflow.should_exit = True
     thread.join(10)
 
