@@ -61,7 +61,7 @@ def stack(aws: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     signed = {"endpoint_url": aws.endpoint, "region_name": REGION, "note": CANARIES["extra"]}
     extra: dict[str, Any] = {"backend": "emr", "credentials_conn_id": "aws_fake", "staging_uri": f"s3://{BUCKET}/once"}
     # The cases need all twelve jobs of the run at once. A cluster runs ten steps unless it is asked for more.
-    extra["native"] = {"StepConcurrencyLevel": 16}
+    extra["defaults"] = {"native": {"StepConcurrencyLevel": 16}}
     connections = {
         "spark_cluster_default": {"conn_type": "spark_cluster", "extra": json.dumps(extra)},
         "aws_fake": {
