@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from airflow_ml_provider.adf.expressions.properties import texts
-from airflow_ml_provider.adf.fields import bag, pick
+from airflow_ml_provider.adf.fields import bag, pick, read_reference
 from airflow_ml_provider.adf.model import LOOPS, Activity, Factory, Pipeline
 from airflow_ml_provider.adf.support.spark_programs import SPARK
+from airflow_ml_provider.adf.support.synapse_notebooks import unsupported
 from airflow_ml_provider.adf.triggers.events import Blobs
 from airflow_ml_provider.adf.triggers.reader import starts
 from airflow_ml_provider.adf.triggers.recurrence import Recurrence
@@ -99,6 +100,14 @@ def _shares_a_standing_cluster(pipeline: Pipeline, factory: Factory) -> Where:
             yield activity.name
 
 
+def _utilities(pipeline: Pipeline, factory: Factory) -> Where:
+    for activity in pipeline.walk():
+        reference = read_reference(pick(activity.type_properties, "notebook"))
+        if reference and activity.type.casefold() == "synapsenotebook":
+            for call in unsupported(reference.name, lambda kind, name: factory.named(kind, name, pipeline.source)):
+                yield f"{activity.name}: {call}"
+
+
 def _identity(activity: Activity) -> bool:
     kind = str(pick(bag(activity.type_properties, "authentication"), "type") or "").casefold()
     return activity.type.casefold() in ("webactivity", "webhook") and ("msi" in kind or "identity" in kind)
@@ -147,6 +156,11 @@ DIFFERENCES = (
         "a standing cluster is made",
         "a linked service with existingClusterId gets a cluster that is made for it, and ends when it was idle",
         _shares_a_standing_cluster,
+    ),
+    Difference(
+        "utilities that are not there",
+        "a notebook of Synapse fails where it uses utilities, or a language, that only Synapse has",
+        _utilities,
     ),
     Difference(
         "managed identity",

@@ -12,11 +12,14 @@ from airflow_ml_provider.adf.fields import pick
 from airflow_ml_provider.adf.model import Resource
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.runners.notebook.cells import UnreadableNotebook, calls, includes, read
+from airflow_ml_provider.runners.notebook.synapse import KNOWN
 
 _ENDING = ".ipynb"
 _SECRET = re.compile(
     r"credentials\s*\.\s*getSecret(?:WithLS)?\s*\(\s*([\"'])(?P<vault>[^\"'\\/]+)\1\s*,\s*([\"'])(?P<name>[^\"'\\/]+)\3"
 )
+_CALL = re.compile(r"\b(?:mssparkutils|notebookutils)\.(?P<group>[a-z]\w*)\.(?P<name>\w+)")
+_LANGUAGE = re.compile(r"\s*%%(csharp|sparkr)\b", re.IGNORECASE)
 Named = Callable[[str, str], Resource | None]
 
 
@@ -46,6 +49,18 @@ def exported_notebook(name: str, named: Named) -> dict[str, Any]:
                 raise SpecError(f"notebook {key!r}: it runs {reference!r}, which the export does not hold: add it to the export")
     secrets = {f"{vault}/{secret}": f"variable:{secret}" for file in files.values() for vault, secret in _secrets(file["text"])}
     return {"source": text, "shipped": {"notebook": name, "files": files}, "secrets": secrets}
+
+
+def unsupported(name: str, named: Named) -> Iterator[str]:
+    """What a notebook of the export uses that is not there: utilities, and languages of cells."""
+    for cell in json.loads(_text(name, named) or '{"cells": []}')["cells"]:
+        raw = cell.get("source", "") if isinstance(cell, dict) else ""
+        source = raw if isinstance(raw, str) else "".join(raw)
+        if found := _LANGUAGE.match(source):
+            yield f"%%{found[1]}"
+        for call in _CALL.finditer(source):
+            if call["name"] not in KNOWN.get(call["group"], ()):
+                yield call[0]
 
 
 def _text(name: str, named: Named) -> str:

@@ -174,8 +174,13 @@ def configure(session: Session, text: str) -> None:
         asked = json.loads(re.sub(r"\A\s*-f\b", "", text) or "{}")
     except ValueError as error:
         raise Missing(f"%%configure: expected a JSON object: {error}") from None
+    conf = asked.get("conf") or {} if isinstance(asked, dict) else None
+    if not isinstance(conf, dict):
+        raise Missing('%%configure: expected a JSON object, and in it {"conf": {"name": "value"}}')
     left = sorted(set(asked) - {"conf"})
-    for name, value in (asked.get("conf") or {}).items():
+    for name, value in conf.items():
+        if isinstance(value, dict) and "defaultValue" in value:  # {"parameterName": …, "defaultValue": …}
+            value = value["defaultValue"]
         try:
             session.spark.conf.set(name, str(value))
         except Exception as error:  # noqa: BLE001 - of two APIs, each with classes of its own

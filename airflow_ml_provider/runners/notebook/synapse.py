@@ -16,6 +16,15 @@ from .dbutils import DBUtils
 from .errors import Missing
 
 MODULES = ("mssparkutils", "notebookutils")
+KNOWN: Mapping[str, frozenset[str]] = {
+    "credentials": frozenset(("getSecret", "getSecretWithLS", "help")),
+    "env": frozenset(("getClusterId", "getJobId", "getPoolName", "getUserId", "getUserName", "getWorkspaceName", "help")),
+    "fs": frozenset(("append", "cp", "exists", "fastcp", "head", "help", "ls", "mkdirs", "mv", "put", "rm")),
+    "notebook": frozenset(("exit", "help", "run")),
+    "runtime": frozenset(("context", "help")),
+    "session": frozenset(("help", "restartPython", "stop")),
+}
+"""What is there, by group."""
 _NINETY_SECONDS = 90
 _NO_WORKSPACE = "there is no Synapse workspace here"
 
@@ -236,8 +245,8 @@ class MSSparkUtils:
 
 def names_of(utilities: MSSparkUtils) -> dict[str, Any]:
     """What a notebook finds without an import, and with one: ``from notebookutils import mssparkutils``."""
-    for name in MODULES:
+    for name in (*MODULES, "notebookutils.mssparkutils"):
         module: Any = types.ModuleType(name, "Synapse's utilities, as far as they make sense here.")
-        vars(module).update(vars(utilities), mssparkutils=utilities, notebookutils=utilities)
+        vars(module).update(vars(utilities), mssparkutils=utilities, notebookutils=utilities, __path__=[])
         sys.modules[name] = module
     return dict.fromkeys(MODULES, utilities)

@@ -98,6 +98,7 @@ def test_every_difference_has_a_case_and_no_two_share_a_name() -> None:
     ids = [one.id for one in DIFFERENCES]
     assert len(set(ids)) == len(ids)
     assert set(ids) - {case[0] for case in CASES} == {
+        "utilities that are not there",
         "a missed time runs late",
         "blobs are found by listing",
         "a standing cluster is made",
@@ -116,6 +117,21 @@ def test_a_standing_cluster_is_told(tmp_path: Path) -> None:
     (tmp_path / "linkedService").mkdir()
     (tmp_path / "linkedService" / "bricks.json").write_text(json.dumps({"name": "bricks", "properties": service}))
     assert as_json(load(tmp_path))["pipelines"][0]["differences"] == {"a standing cluster is made": ["etl"]}
+
+
+def test_a_notebook_that_uses_what_only_synapse_has_is_told(tmp_path: Path) -> None:
+    activity = {
+        "name": "etl",
+        "type": "SynapseNotebook",
+        "typeProperties": {"notebook": {"referenceName": "n", "type": "NotebookReference"}},
+    }
+    written(tmp_path, [activity])
+    cells = ["t = mssparkutils.credentials.getToken('Storage')\nmssparkutils.fs.ls('/mnt/x')", "%%csharp\nvar x = 1;"]
+    document = {"cells": [{"cell_type": "code", "source": [cell]} for cell in cells], "metadata": {}}
+    (tmp_path / "notebook").mkdir()
+    (tmp_path / "notebook" / "n.json").write_text(json.dumps({"name": "n", "properties": document}))
+    found = as_json(load(tmp_path))["pipelines"][0]["differences"]
+    assert found == {"utilities that are not there": ["etl: %%csharp", "etl: mssparkutils.credentials.getToken"]}
 
 
 @pytest.mark.parametrize("name", PAGES)

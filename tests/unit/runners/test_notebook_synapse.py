@@ -17,6 +17,7 @@ from airflow_ml_provider.adf.support.spark_programs import Source, job
 from airflow_ml_provider.core.errors import SpecError
 from airflow_ml_provider.core.notebooks import shipped
 from airflow_ml_provider.core.programs import Notebook
+from airflow_ml_provider.runners.notebook import synapse
 from airflow_ml_provider.runners.notebook.dbutils import Shared
 from airflow_ml_provider.runners.notebook.errors import CellFailed
 from airflow_ml_provider.runners.notebook.outputs import Recorder, captured
@@ -128,6 +129,8 @@ def test_the_environment_is_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         ("mssparkutils.lakehouse.list()", "mssparkutils.lakehouse: is not there"),
         ("mssparkutils.notebook.run('other', 60, {}, 'workspace-2')", "workspace 'workspace-2': there is no Synapse workspace"),
         ("%%configure\n{'conf': 1}", "%%configure: expected a JSON object"),
+        ("%%configure\n[1]", "%%configure: expected a JSON object"),
+        ('%%configure\n{"conf": 1}', "%%configure: expected a JSON object"),
     ],
 )
 def test_what_is_not_there_says_so(cell: str, told: str) -> None:
@@ -159,6 +162,21 @@ def test_configure_sets_what_a_session_takes_and_tells_of_the_rest() -> None:
         Spark.conf = before
     assert conf.set_to == {"spark.sql.ansi.enabled": "True"}
     assert "this has no effect here: driverMemory, spark.driver.cores (cannot be changed while Spark runs)" in ran.log.getvalue()
+
+
+def test_every_way_to_import_them_works() -> None:
+    cells = "from notebookutils.mssparkutils import credentials\nimport notebookutils.mssparkutils as utils\nimport mssparkutils as direct"
+    names = Ran({"main": document(cells)}).names
+    assert names["utils"].fs is names["direct"].fs
+    assert names["credentials"] is names["direct"].credentials
+
+
+def test_what_is_known_is_what_is_there() -> None:
+    for group, known in synapse.KNOWN.items():
+        kind = {"fs": synapse.Fs, "notebook": synapse.Notebook, "credentials": synapse.Credentials, "env": synapse.Env}
+        kind |= {"runtime": synapse.Runtime, "session": synapse.SparkSession}
+        there = {name for name in dir(kind[group]) if not name.startswith("_") and not name.isupper()}
+        assert known == there | ({"context"} if group == "runtime" else set())
 
 
 def test_a_notebook_that_the_export_lacks_is_named() -> None:
