@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from airflow_ml_provider.adf.model import Resource
+from airflow_ml_provider.adf.support import spark_programs
 from airflow_ml_provider.core.spec import JobSpec, Mount, Notebook
 from airflow_ml_provider.core.state import JobState, JobStatus
 from tests.contract.programs import versioned
@@ -348,13 +350,38 @@ def test_jupyter_sql_and_exported_notebooks(cluster: MountedCluster, tmp_path: P
         + "-- MAGIC %python\n-- MAGIC dbutils.notebook.exit(_sqldf.first()['n'])\n"
     )
     kernel = write("kernel.ipynb", [cell("n = 1", tags=["parameters"]), cell("print('n is', n)"), cell("n / (n - 5)")], {})
+    synapse = {
+        "main": [
+            cell("n = 0", tags=["parameters"]),
+            cell('%%configure -f\n{"conf": {"spark.sql.session.timeZone": "Europe/Oslo"}}'),
+            cell(f"%%pyspark\nplace = 'file://{tmp_path}/lake/numbers.csv'\nmssparkutils.fs.put(place, 'n\\n1\\n2\\n')"),
+            cell('%run shared/read { "header": true }'),
+            cell("%%sql\nSELECT sum(n) AS total, current_timezone() AS zone FROM numbers"),
+            cell("row = _sqldf.first()\nmssparkutils.notebook.exit(f'{row.total + n} {row.zone}')"),
+        ],
+        "read": [
+            cell("header = False", tags=["parameters"]),
+            cell("spark.read.csv(place, header=header, inferSchema=True).createOrReplaceTempView('numbers')"),
+        ],
+    }
+
+    def named(kind: str, name: str) -> Resource | None:
+        document = {"cells": synapse[name], "metadata": {"kernelspec": {"name": "synapse_pyspark"}}} if name in synapse else None
+        return Resource(kind, name, "", document, tmp_path) if document and kind == "notebook" else None
+
+    reference = {"referenceName": "main", "type": "NotebookReference"}
+    activity = {"notebook": reference, "parameters": {"n": {"value": 4, "type": "int"}}}
     jobs = [
         Started(cluster, Notebook(path=papermill, parameters={"n": 5})),
         Started(cluster, Notebook(path=exported)),
         Started(cluster, Notebook(path=str(sql), parameters={"n": 9})),
         Started(cluster, Notebook(path=kernel, parameters={"n": 5}, kernel="python3")),
+        Started(
+            cluster, Notebook(**spark_programs.job("SynapseNotebook", activity, spark_programs.Source(tmp_path, named)).program)
+        ),
     ]
-    ended = [job.ended() for job in jobs]
+    *ended, of_synapse = [job.ended() for job in jobs]
+    assert (of_synapse.result or {}).get("exit") == "7 Europe/Oslo", of_synapse
     assert [str((status.result or {}).get("exit")) for status in ended[:2]] == ["5", "3"], ended
     assert ended[2].result == {"exit": "9", "task_values": {}}, ended[2]
     assert "cell 4 failed" in ended[3].message and "ZeroDivisionError" in ended[3].message
