@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_provider.adf.airflow.dag_file import policy_fields
+from airflow_ml_provider.adf.airflow.dag_file import adf_dags
+from airflow_ml_provider.adf.airflow.policies import policy_fields
 from airflow_ml_provider.adf.model import Activity, Policy
 from tests.airflow.conftest import Run, _register
 from tests.airflow.test_adf_control import VARIABLES, append, check, each, expression, put
@@ -195,6 +196,12 @@ def test_a_policy_is_the_tasks(pipeline: Callable[..., Run]) -> None:
 )
 def test_activities_without_a_policy_have_no_limit(kind: str, policy: Policy, fields: dict[str, Any]) -> None:
     assert policy_fields(Activity("a", kind, policy=policy)) == fields
+
+
+def test_what_stands_around_activities_is_never_tried_again(export: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    export({"plain": {"activities": [each("all", "@range(0,2)", good("a")), when("either", good("b")), good("alone")]}}, {})
+    (dag,) = adf_dags(tmp_path, default_args={"retries": 5}).values()
+    assert {task.task_id: task.retries for task in dag.tasks if task.retries} == {}
 
 
 def test_activities_in_a_circle_make_no_dag_and_the_others_do(export: Callable[..., dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ from airflow_ml_provider.adf.airflow.operators.containers import AdfEndOperator,
 from airflow_ml_provider.adf.airflow.operators.hosted import AdfFinishOperator, AdfPrepareOperator
 from airflow_ml_provider.adf.airflow.operators.pipeline_end import AdfPipelineEndOperator
 from airflow_ml_provider.adf.airflow.operators.rerun import again_dag
+from airflow_ml_provider.adf.airflow.policies import policy_fields
 from airflow_ml_provider.adf.airflow.schedule import schedule_fields
 from airflow_ml_provider.adf.airflow.spark_tasks import Overrides, conversion_tasks, in_a_loop, spark_tasks
 from airflow_ml_provider.adf.airflow.task_index import Place, Spot, Within
-from airflow_ml_provider.adf.durations import seconds_of
 from airflow_ml_provider.adf.export.cache import load_cached
 from airflow_ml_provider.adf.fields import pick
-from airflow_ml_provider.adf.model import HALF_A_DAY, LOOPS, WITHOUT_POLICY, Activity, Factory, Key, Pipeline
+from airflow_ml_provider.adf.model import LOOPS, Activity, Factory, Key, Pipeline
 from airflow_ml_provider.adf.naming import dag_ids, free_id, slug
 from airflow_ml_provider.adf.support import databricks_jobs, spark_programs
 from airflow_ml_provider.adf.support.copies import conversion_refusal
@@ -205,7 +205,7 @@ class _Tasks:
             self.taken[""] = {begin.task_id}
             self.place.begin = self._spot(begin)
         ends = self._side_by_side(self.place.pipeline.activities, begin)
-        last = AdfPipelineEndOperator(task_id=_END, place=self.place)
+        last = AdfPipelineEndOperator(task_id=_END, place=self.place, retries=0)
         for end in ends or ([begin] if begin is not None else []):
             end >> last
 
@@ -374,7 +374,15 @@ class _Tasks:
             if activity.type.casefold() not in _CONTAINERS and not activity.job
             else {}
         )
-        return {"activity": activity, "place": self.place, "around": self.around, "loop": self.loop, **self._batch, **shown}
+        return {
+            "activity": activity,
+            "place": self.place,
+            "around": self.around,
+            "loop": self.loop,
+            "retries": 0,
+            **self._batch,
+            **shown,
+        }
 
     @property
     def _batch(self) -> dict[str, Any]:
@@ -382,17 +390,3 @@ class _Tasks:
 
     def _spot(self, task: Any) -> Spot:
         return Spot(task.task_id, self.loop is not None)
-
-
-def policy_fields(activity: Activity) -> dict[str, Any]:
-    """A policy as fields of an operator; what is an expression there is left at Data Factory's default. Activities of control have none, and are never tried again."""
-    if activity.type.casefold() in WITHOUT_POLICY:
-        return {"retries": 0}
-    policy = activity.policy
-    timeout, delay = seconds_of(policy.timeout), seconds_of(policy.retry_interval)
-    retries = policy.retry if isinstance(policy.retry, int) else int(policy.retry) if str(policy.retry).isdecimal() else 0
-    return {
-        "retries": retries,
-        "retry_delay": timedelta(seconds=delay if delay is not None else 30),
-        "execution_timeout": timedelta(seconds=timeout or HALF_A_DAY),
-    }
