@@ -124,6 +124,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
 NOT_PLANNED: dict[str, str] = {
     "ClusterSpec.native": "each service takes its own: test_native_is_merged_last",
     "JobSpec.native": "each service takes its own: test_native_is_merged_last",
+    "Notebook.root": "it says where notebooks are read that others run: tests/unit/runners/test_notebook_synapse.py",
     "Notebook.secrets": "no plan may hold them: the task hands them to submit, tests/airflow/test_links_and_secrets.py",
 }
 """Fields that no plan shows, and what tests them."""

@@ -67,6 +67,13 @@ class Run:
     def result(self, task: str) -> Any:
         return self.stack.api.xcoms(self.dag_id, self.run_id, f"spark.{task}").get("return_value")
 
+    def logs(self, task: str) -> str:
+        """The logs of all tries: on a busy machine Airflow's scheduler may take one that was deferred for dead, and try once more."""
+        items = self.stack.api.tasks(self.dag_id, self.run_id)
+        tries = next(item["try_number"] for item in items if item["task_id"] == f"spark.{task}")
+        each = (self.stack.api.log(self.dag_id, self.run_id, f"spark.{task}", number) for number in range(1, tries + 1))
+        return "\n".join(each)
+
     def cluster(self) -> str:
         """The cluster's handle, as first seen: a Clear takes the XCom away for a moment."""
         if not self._cluster:

@@ -77,7 +77,7 @@ def test_a_retry_after_a_failed_job_starts_one_more(once: Run, mode: str) -> Non
     once.until(task, "success")
     assert once.result(task) == {"runs": 2, "rows": 100}
     assert once.job_states(task) == ["FAILED", "SUCCEEDED"]
-    assert "run 1 was told to fail" in once.stack.api.log(once.dag_id, once.run_id, f"spark.{task}", 1)
+    assert "run 1 was told to fail" in once.logs(task)
 
 
 def test_a_cleared_task_runs_once_more(once: Run) -> None:
@@ -127,7 +127,7 @@ def test_nothing_is_left_of_the_run(once: Run) -> None:
 
 def test_the_drivers_log_is_in_the_tasks_log(once: Run) -> None:
     for mode in MODES:
-        assert f"fails_once_{mode}: run 1" in once.stack.api.log(once.dag_id, once.run_id, f"spark.fails_once_{mode}", 1)
+        assert f"fails_once_{mode}: run 1" in once.logs(f"fails_once_{mode}")
 
 
 def _until_both_wait(run: Run) -> None:
