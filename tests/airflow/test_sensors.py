@@ -9,7 +9,11 @@ import time
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import TaskDeferred
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred
+except ImportError:  # Airflow 3.1
+    from airflow.exceptions import TaskDeferred
 
 from airflow_ml_provider._compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_ml_provider.backends.memory import MemoryBackend

@@ -78,15 +78,16 @@ class Installed:
         env |= {"PATH": os.pathsep.join((str(self.python.parent), os.environ["PATH"])), **settings}
         return _printed([str(self.python), *args], env=env, cwd=cwd)
 
-    def test(self, *args: str, folder: Path) -> None:
+    def test(self, *args: str, folder: Path, whole: bool = False) -> None:
         """Run tests, copied into a new folder: what they import of the package comes from the wheel.
 
-        Without the settings of the whole suite, which ask for the development tools.
+        :param whole: all that tests lean on is there, the fixtures too that ask for the development tools.
         """
-        for name in ("tests/airflow", "tests/fakes", "tests/servers", "dags", "include"):
+        few = ("tests/airflow", "tests/fakes", "tests/servers", "dags", "include")
+        for name in ("tests", "dags", "include", "docs", "scripts") if whole else few:
             shutil.copytree(ROOT / name, folder / name)
-        for name in ("processes.py", "seed.py"):
-            shutil.copy(ROOT / "tests" / name, folder / "tests")
+        for name in ("README.md",) if whole else ("tests/processes.py", "tests/seed.py"):
+            shutil.copy(ROOT / name, folder / name)
         self.run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(f"tests/airflow/{arg}" for arg in args), cwd=folder)
 
     def install(self, *wanted: str) -> None:
@@ -167,7 +168,7 @@ def test_the_memory_backends_tests_pass(there: Installed, tmp_path: Path) -> Non
 @pytest.mark.soak
 def test_all_the_memory_backends_tests_pass_with_every_extra(there: Installed, wheel: Path, tmp_path: Path) -> None:
     there.install(f"{wheel}[all]", "--group", f"{ROOT / 'pyproject.toml'}:dev")
-    there.test("", folder=tmp_path)
+    there.test("", folder=tmp_path, whole=True)
 
 
 def _json(text: str) -> str:
