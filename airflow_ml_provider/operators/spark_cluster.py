@@ -113,7 +113,10 @@ class CreateSparkClusterOperator(BaseOperator):
         self._asked: tuple[Backend, str] | None = None
 
     def execute(self, context: Context) -> str:
-        return self.ask(context)
+        handle = self.ask(context)
+        # Airflow also ends the process of a task that it gave up: the cluster may be the next attempt's by then. The teardown ends it.
+        self._asked = None
+        return handle
 
     def ask(self, context: Context) -> str:
         """The handle of this task's cluster, which is made if need be."""

@@ -323,6 +323,7 @@ class SparkJobOperator(BaseOperator):
             stream_logs=self.stream_logs,
             note=dict(note),
         )
+        self._killed.job = None  # from now on the trigger's: the process may be ended while it leaves
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _spec(self, context: Context) -> JobSpec:

@@ -107,3 +107,14 @@ def test_a_task_that_was_killed_before_it_asks_touches_nothing(run, service, pro
     states = run(dag).states
     assert states["etl.create_cluster" if asks == "create" else "etl.job"] == "failed"
     assert service.calls[asks] == 0
+
+
+def test_a_creation_that_is_killed_after_it_has_its_cluster_leaves_it(run, service):
+    """Airflow gives a task up whose API server did not answer; the next attempt has found the cluster, and has it."""
+    with DAG("late", schedule=None) as dag:
+        kill = lambda context, result: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+        CreateSparkClusterOperator(task_id="create", retries=0, post_execute=kill)
+    run(dag)
+    assert service.calls["create"] == 1
+    assert [cluster.state for cluster in service.clusters.values()] != [ClusterState.TERMINATED]
+    assert service.calls["terminate"] == 0
